@@ -1,0 +1,1 @@
+"""The shared nouns. Standard library only, no I/O, no clock."""

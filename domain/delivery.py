@@ -1,0 +1,148 @@
+"""One message to one person about one recommendation, from the outbox to its receipt."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Channel(StrEnum):
+    EMAIL = "email"
+
+
+class DeliveryState(StrEnum):
+    """ready -> leased -> sending -> sent | unknown | ready (retry) | failed | dead | cancelled."""
+
+    READY = "ready"
+    LEASED = "leased"
+    SENDING = "sending"  # persisted before the bytes leave
+    SENT = "sent"
+    UNKNOWN = "unknown"  # we stopped between the bytes and the answer: it may have arrived
+    FAILED = "failed"  # refused for good
+    DEAD = "dead"  # every retry used up
+    CANCELLED = "cancelled"  # no longer wanted before it was sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A row of the outbox. `body` holds the exact bytes once they were rendered: a resend is byte-identical."""
+
+    id: int
+    key: str
+    recommendation: str
+    person: str
+    destination: str
+    channel: Channel
+    occurrence: int
+    state: DeliveryState
+    due_at: datetime
+    attempts: int = 0
+    fence: int = 0
+    lease_until: datetime | None = None
+    message_id: str | None = None
+    body: bytes | None = None
+    last_code: int | None = None
+    last_phase: str | None = None
+    last_error: str | None = None
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """A delivery to be queued."""
+
+    recommendation: str
+    person: str
+    destination: str
+    occurrence: int
+    due_at: datetime
+    channel: Channel = Channel.EMAIL
+
+    @property
+    def key(self) -> str:
+        """The same occasion has the same key, so queueing twice queues once."""
+        parts = (self.recommendation, self.person, self.channel, str(self.occurrence))
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a notifier is given: a destination and the exact bytes."""
+
+    destination: str
+    message_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The other side took it: its code and words."""
+
+    code: int
+    text: str
+
+
+class SendError(Exception):
+    """It was not taken. Named by what to do next.
+
+    `permanent`: do not try again. `uncertain`: it may have been taken after all, the answer never came.
+    `server_down`: no fault of this message, the others would fail too. `phase` names the step, e.g. "rcpt".
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        permanent: bool = False,
+        uncertain: bool = False,
+        server_down: bool = False,
+        code: int | None = None,
+        phase: str,
+    ) -> None:
+        super().__init__(text)
+        self.permanent = permanent
+        self.uncertain = uncertain
+        self.server_down = server_down
+        self.code = code
+        self.phase = phase
+
+
+class Link(StrEnum):
+    """What a reader can open from a mail. Each is a signed link of its own; none changes anything by being opened."""
+
+    ACT = "act"
+    DONE = "done"
+    SNOOZE_1_DAY = "snooze-1d"
+    SNOOZE_3_DAYS = "snooze-3d"
+    SNOOZE_1_WEEK = "snooze-1w"
+    DISMISS = "dismiss"
+    WHY = "why"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reminder:
+    """What a reminder says, in the reader's language, ready to be laid out. Texts are plain, never markup."""
+
+    language: str
+    subject: str  # the mail's subject line
+    preheader: str
+    verdict: str  # a Verdict's value
+    topic: str  # what it is about, in two or three words: "Contract FL-20418"
+    due: str | None  # "Fri 27 Nov"
+    title: str
+    why: str
+    stake: str | None  # "CHF 48,200"
+    action: str  # the next best action, as a button says it
+    facts: tuple[tuple[str, str], ...]
+    instead: tuple[str, ...]
+    rule: str
+    rule_title: str
+    rule_version: int
+    matched: tuple[str, ...]  # the conditions that hold, in plain words
+    recipient: str
+    role: str  # why this person: "owner", "manager", "lead", "named"
+    links: Mapping[Link, str]
+    crm_url: str | None = None
