@@ -1,0 +1,1 @@
+"""Rules: a dossier and `now` in, decisions out. Pure; no I/O but reading YAML."""

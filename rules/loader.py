@@ -1,0 +1,124 @@
+"""Packs into a rule base. One pass finds every problem, each with its place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from collections.abc import Mapping as Map
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from rules.problems import BadRules, Place, Problems, suggestion
+from rules.reading import RuleReader
+from rules.rule import Rule
+from rules.rulebase import RuleBase
+from rules.source import Mapping, read_file, rule_files
+from rules.vocabulary import Vocabulary
+
+KINDS = ("model", "rule", "process", "dialog", "calendar", "company")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What a stack of packs adds up to, and everything that is wrong with it."""
+
+    rulebase: RuleBase
+    problems: Problems
+
+
+def builtin_packs() -> dict[str, Path]:
+    """The packs that ship with Relance, by name."""
+    folder = Path(str(files("rules"))) / "packs"
+    return {p.name: p for p in sorted(folder.iterdir()) if p.is_dir()} if folder.is_dir() else {}
+
+
+def load(packs: Iterable[str | Path]) -> RuleBase:
+    """The rule base of packs in stacking order: folders, files, or names of built-in ones. Raises `BadRules`."""
+    checked = check(packs)
+    if checked.problems.errors:
+        raise BadRules(checked.problems)
+    return checked.rulebase
+
+
+def check(packs: Iterable[str | Path]) -> Checked:
+    """As `load`, but with all problems instead of an exception; rules that have errors are left out."""
+    problems = Problems()
+    vocabulary = Vocabulary(problems)
+    documents: list[tuple[int, Mapping]] = []
+    for number, pack in enumerate(packs):
+        path = _pack(pack, problems)
+        found = [document for file in (rule_files(path) if path else ()) for document in read_file(file, problems)]
+        if path is not None and not found and not problems.errors:
+            problems.error("Y001", _start(path), "holds no rules", "name a folder with .yaml files in it")
+        documents += [(number, document) for document in found]
+    by_kind: dict[str, list[tuple[int, Mapping]]] = {kind: [] for kind in KINDS}
+    for number, document in documents:
+        kind = document.entries[0][0] if document.entries else None
+        if kind is None or kind.text not in KINDS:
+            at = kind.at if kind else document.at
+            help_ = suggestion(kind.text, KINDS) if kind else f"the first key is one of: {', '.join(KINDS)}"
+            problems.error("R001", at, f'a document cannot begin with "{kind or ""}"', help_)
+        else:
+            by_kind[kind.text].append((number, document))
+    readers: Map[str, Callable[[Mapping], None]] = {
+        "company": vocabulary.read_company,
+        "calendar": vocabulary.read_calendar,
+        "model": vocabulary.read_model,
+    }
+    for kind, read in readers.items():
+        for _, document in by_kind[kind]:
+            read(document)
+    model = vocabulary.model()
+    reader = RuleReader(model=model, company=vocabulary.company, problems=problems)
+    rules = _rules(by_kind["rule"], reader, problems)
+    office = vocabulary.office()
+    text = "\n---\n".join(str(document) for kind in ("company", "calendar", "model") for _, document in by_kind[kind])
+    digest = hashlib.sha256("\n".join([text, *(rule.hash for rule in rules)]).encode()).hexdigest()
+    rulebase = RuleBase(
+        rules=rules,
+        model=model,
+        company=vocabulary.company,
+        office=office,
+        calendars=dict(vocabulary.calendars),
+        hash=f"sha256:{digest}",
+    )
+    problems.sort(key=lambda p: (p.place.file, p.place.line, p.place.column))
+    return Checked(rulebase=rulebase, problems=problems)
+
+
+def _rules(documents: list[tuple[int, Mapping]], reader: RuleReader, problems: Problems) -> tuple[Rule, ...]:
+    """A later pack replaces a rule of the same id; within one pack an id stands once."""
+    rules: dict[str, Rule] = {}
+    seen: dict[tuple[int, str], Place] = {}
+    for number, document in documents:
+        id_ = document.entries[0][1]
+        first = seen.setdefault((number, str(id_)), id_.at)
+        if first != id_.at:
+            help_ = f"it stands in {first.file}:{first.line} already; give one of the two another id"
+            problems.error("R106", id_.at, f'rule "{id_}" stands twice in this pack', help_)
+        rule = reader.read(document)
+        if rule is not None:
+            rules[rule.id] = rule
+    return tuple(sorted(rules.values(), key=lambda rule: rule.id))
+
+
+def _pack(pack: str | Path, problems: Problems) -> Path | None:
+    builtin = builtin_packs()
+    if isinstance(pack, str) and pack in builtin:
+        return builtin[pack]
+    path = Path(pack)
+    if path.exists():
+        return path
+    help_ = suggestion(str(pack), builtin) if builtin else None
+    problems.error(
+        "Y001",
+        _start(path),
+        "there is no such pack",
+        f"name a file, a folder or a built-in pack. {help_ or ''}".strip(),
+    )
+    return None
+
+
+def _start(path: Path) -> Place:
+    return Place(file=str(path), line=1, column=1, length=1, text="")

@@ -1,0 +1,10 @@
+"""Rows of a foreign file into records and people, as a mapping file says. Pure: rows in, records and findings out.
+
+`spec` is the file's shape, `load` checks it against the model, `values` reads one cell, `rows` makes records of
+rows, `fold` makes one record of many rows.
+"""
+
+from rules.mapping.load import BadMapping, check_columns, load
+from rules.mapping.rows import PERSON, Entity, Finding, ImportMap, Rows, Taken
+
+__all__ = ["PERSON", "BadMapping", "Entity", "Finding", "ImportMap", "Rows", "Taken", "check_columns", "load"]

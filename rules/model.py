@@ -1,0 +1,280 @@
+"""The vocabulary: kinds of records, their fields, and how a recorded value is read as a typed one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+from domain.record import CUSTOMER, Dossier, Record, Scalar
+from rules.problems import suggestion
+
+Value: TypeAlias = str | bool | Decimal | date | datetime
+Fact: TypeAlias = dict[str, Value]
+"""A record with typed values. `id` is always there; a missing field is absent."""
+
+USER = "user"  # refs to people; not a kind of record
+NUMBER_LIMIT = Decimal(10) ** 18
+YES_NO = {"yes": True, "true": True, "no": False, "false": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldType:
+    """What a field holds. `says` names it to people: "a date"."""
+
+    says: str = ""
+
+    def read(self, raw: object, zone: ZoneInfo) -> Value:
+        """The typed value. Raises ValueError with the rest of a sentence that begins with the value."""
+        raise NotImplementedError
+
+    def write(self, value: Value) -> Scalar:
+        """The canonical form in which a value is recorded."""
+        assert isinstance(value, str | bool)
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text(FieldType):
+    says: str = "text"
+
+    def read(self, raw: object, zone: ZoneInfo) -> Value:
+        if isinstance(raw, bool):
+            return "yes" if raw else "no"
+        if isinstance(raw, str | int | Decimal):
+            return str(raw)
+        raise ValueError("is not text")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YesNo(FieldType):
+    says: str = "yes or no"
+
+    def read(self, raw: object, zone: ZoneInfo) -> Value:
+        if isinstance(raw, bool):
+            return raw
+        known = YES_NO.get(raw.casefold()) if isinstance(raw, str) else None
+        if known is None:
+            raise ValueError("is neither yes nor no")
+        return known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number(FieldType):
+    says: str = "a number"
+
+    def read(self, raw: object, zone: ZoneInfo) -> Value:
+        if isinstance(raw, bool) or not isinstance(raw, int | float | str | Decimal):
+            raise ValueError("is not a number")
+        try:
+            number = Decimal(repr(raw) if isinstance(raw, float) else raw)
+        except InvalidOperation:
+            raise ValueError("is not a number") from None
+        if not number.is_finite():
+            raise ValueError("is not a finite number")
+        if abs(number) >= NUMBER_LIMIT:
+            raise ValueError("is beyond 18 digits")
+        return number
+
+    def write(self, value: Value) -> Scalar:
+        assert isinstance(value, Decimal)
+        return format(value.normalize(), "f") if value else "0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money(Number):
+    says: str = "an amount of money"
+    currency: str | None = None
+    """None: the company's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Date(FieldType):
+    says: str = "a date"
+
+    def read(self, raw: object, zone: ZoneInfo) -> Value:
+        if isinstance(raw, str):
+            try:
+                if len(raw) == 10:
+                    return date.fromisoformat(raw)
+                if len(raw) > 10:  # a moment: its local day
+                    moment = datetime.fromisoformat(raw)
+                    return (moment.astimezone(zone) if moment.tzinfo else moment).date()
+            except (ValueError, OverflowError):
+                pass
+        raise ValueError("is not a date like 2027-01-07")
+
+    def write(self, value: Value) -> Scalar:
+        assert isinstance(value, date)
+        return value.isoformat()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DateTime(FieldType):
+    says: str = "a date with time"
+
+    def read(self, raw: object, zone: ZoneInfo) -> Value:
+        if isinstance(raw, str) and len(raw) >= 10:
+            try:
+                moment = datetime.fromisoformat(raw)
+                return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+            except (ValueError, OverflowError):
+                pass
+        raise ValueError("is not a moment like 2027-01-07T14:30:00+01:00")
+
+    def write(self, value: Value) -> Scalar:
+        assert isinstance(value, datetime)
+        return value.astimezone(UTC).isoformat()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enum(FieldType):
+    says: str = "one of a list"
+    values: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    def read(self, raw: object, zone: ZoneInfo) -> Value:
+        if isinstance(raw, str) and raw in self.values:
+            return raw
+        help_ = suggestion(str(raw), self.values)
+        raise ValueError(f"is not one of its values ({help_})" if help_ else "is not one of its values")
+
+    def members(self, word: str) -> tuple[str, ...]:
+        """The values a word stands for: a group's members, or the value itself. Empty: neither."""
+        if word in self.groups:
+            return self.groups[word]
+        return (word,) if word in self.values else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ref(Text):
+    says: str = "a reference"
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of record. `fields` includes the implicit ones: id, and customer (or name and owner)."""
+
+    name: str
+    fields: Mapping[str, FieldType]
+
+
+IMPLICIT: Mapping[str, FieldType] = {"id": Text(), "customer": Ref(kind=CUSTOMER)}
+IMPLICIT_CUSTOMER: Mapping[str, FieldType] = {"id": Text(), "name": Text(), "owner": Ref(kind=USER)}
+USER_FIELDS: Mapping[str, FieldType] = {
+    name: Text() for name in ("id", "name", "email", "manager", "team", "language", "timezone", "office")
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldProblem:
+    """A value that the model refuses: `message` is a whole sentence."""
+
+    field: str
+    value: object
+    message: str
+
+
+class Unreadable(Exception):
+    """A dossier whose data cannot be read; the message says which value and why."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """A dossier read through the model: for each kind its records with typed values."""
+
+    dossier: Dossier
+    of: dict[str, list[Fact]]
+    customer: Fact | None
+    index: dict[str, dict[Value, Fact]] = field(default_factory=dict[str, dict[Value, Fact]])
+
+    def find(self, kind: str, id_: Value | None) -> Fact | None:
+        """The record of this dossier that a ref names, if it is known."""
+        if id_ is None:
+            return None
+        by_id = self.index.get(kind)
+        if by_id is None:
+            by_id = self.index[kind] = {fact["id"]: fact for fact in self.of.get(kind, ())}
+        return by_id.get(id_)
+
+
+Reader: TypeAlias = Callable[[object, ZoneInfo], Value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """All kinds. `zone` is the company's: a moment without a zone is read in it."""
+
+    kinds: Mapping[str, Kind]
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    readers: Mapping[str, Mapping[str, Reader]] = field(default_factory=dict[str, Mapping[str, Reader]])
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Mapping[str, FieldType]], zone: ZoneInfo) -> Model:
+        """A model from declared fields; the implicit ones are added."""
+        declared = {CUSTOMER: fields.get(CUSTOMER, {}), **fields}
+        kinds = {
+            name: Kind(name=name, fields={**(IMPLICIT_CUSTOMER if name == CUSTOMER else IMPLICIT), **own})
+            for name, own in declared.items()
+        }
+        readers = {name: {f: t.read for f, t in kind.fields.items()} for name, kind in kinds.items()}
+        return cls(kinds=kinds, zone=zone, readers=readers)
+
+    def canonical(self, kind: str, raw: Mapping[str, object]) -> tuple[dict[str, Scalar], list[FieldProblem]]:
+        """Raw values in the form in which they are recorded, and what had to be left out.
+
+        Raises KeyError: no such kind.
+        """
+        fields = self.kinds[kind].fields
+        kept: dict[str, Scalar] = {}
+        refused: list[FieldProblem] = []
+        for name, value in raw.items():
+            if value is None or value == "":
+                continue
+            type_ = fields.get(name)
+            if type_ is None:
+                help_ = suggestion(name, fields)
+                refused.append(
+                    FieldProblem(
+                        field=name,
+                        value=value,
+                        message=f'{kind} has no field "{name}"' + (f": {help_}" if help_ else ""),
+                    )
+                )
+                continue
+            try:
+                kept[name] = type_.write(type_.read(value, self.zone))
+            except ValueError as refusal:
+                refused.append(FieldProblem(field=name, value=value, message=f'{name}: "{value}" {refusal}'))
+        return kept, refused
+
+    def facts(self, dossier: Dossier) -> Facts:
+        """Typed values of every record of a known kind. Raises `Unreadable`."""
+        of: dict[str, list[Fact]] = {}
+        for record in dossier.records:
+            readers = self.readers.get(record.kind)
+            if readers is not None:
+                of.setdefault(record.kind, []).append(self._fact(record, readers))
+        customers = of.get(CUSTOMER)
+        if customers is None and not any(r.customer is None for r in dossier.records):
+            # Known by its records alone: a customer all the same, with everything else missing.
+            customers = of[CUSTOMER] = [{"id": dossier.id}]
+        return Facts(dossier=dossier, of=of, customer=customers[0] if customers else None)
+
+    def _fact(self, record: Record, readers: Mapping[str, Reader]) -> Fact:
+        fact: Fact = {"id": record.id}
+        if record.customer is not None and record.kind != CUSTOMER:
+            fact["customer"] = record.customer
+        zone = self.zone
+        for name, raw in record.fields.items():
+            reader = readers.get(name)
+            if reader is not None and raw != "":
+                try:
+                    fact[name] = reader(raw, zone)
+                except ValueError as refusal:
+                    raise Unreadable(f'{record.ref}: {name} "{raw}" {refusal}') from None
+        return fact

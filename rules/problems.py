@@ -1,0 +1,91 @@
+"""What is wrong in a rule base, where, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from rapidfuzz import process
+
+SIMILAR_ENOUGH = 60  # rapidfuzz score, of 100; lower suggests words nobody meant
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in a file: line and column count from 1; `length` characters are marked."""
+
+    file: str
+    line: int
+    column: int
+    length: int
+    text: str
+    """The whole line, for the caret."""
+
+    def within(self, word: str) -> Place:
+        """The last occurrence of a word in what this place marks; the place itself where it does not stand there."""
+        offset = self.text[self.column - 1 : self.column - 1 + self.length].rfind(word)
+        return replace(self, column=self.column + offset, length=len(word)) if offset >= 0 and word else self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One finding of the checker. `code` is stable and documented in docs/rule-language.md."""
+
+    code: str
+    message: str
+    help: str | None
+    place: Place
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        """The finding as a person reads it: place, the line, a caret, the way out."""
+        place = self.place
+        number = f"{place.line:>5}"
+        head = f"{place.file}:{place.line}:{place.column}: {self.severity}[{self.code}] {self.message}"
+        shown = place.text.replace("\t", " ")
+        marked = max(1, min(place.length, len(shown) - place.column + 1))
+        lines = [head, f"{number} | {shown}", f"{'':>5} | {' ' * (place.column - 1)}{'^' * marked}"]
+        if self.help:
+            lines.append(f"{'':>5} = help: {self.help}")
+        return "\n".join(lines)
+
+
+class Problems(list[Problem]):
+    """Collects findings; a reader that met one goes on with the rest of the file."""
+
+    def error(self, code: str, place: Place, message: str, help_: str | None = None) -> None:
+        self.append(Problem(code=code, message=message, help=help_, place=place))
+
+    def warning(self, code: str, place: Place, message: str, help_: str | None = None) -> None:
+        self.append(Problem(code=code, message=message, help=help_, place=place, severity=Severity.WARNING))
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [p for p in self if p.severity is Severity.ERROR]
+
+
+class BadRules(Exception):
+    """The rule base has errors; `problems` lists every one of them."""
+
+    def __init__(self, problems: Problems) -> None:
+        super().__init__("\n\n".join(str(p) for p in problems.errors))
+        self.problems = problems
+
+
+def suggestion(word: str, allowed: Collection[str], *, shown: int = 12) -> str | None:
+    """The way out of a misspelt word: the nearest allowed one, and the whole list where it is short."""
+    if not allowed:
+        return None
+    best = process.extractOne(word, sorted(allowed), score_cutoff=SIMILAR_ENOUGH)
+    parts = [f'did you mean "{best[0]}"?'] if best else []
+    if len(allowed) <= shown:
+        parts.append(f"allowed: {', '.join(allowed)}")
+    elif not best:
+        parts.append(f"allowed: {', '.join(list(allowed)[:shown])}, ...")
+    return " ".join(parts)

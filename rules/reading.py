@@ -1,0 +1,530 @@
+"""A `rule:` document into a `Rule`, every problem reported with its place."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeVar
+
+from domain.recommendation import Verdict
+from domain.record import CUSTOMER
+from rules.model import USER_FIELDS, Date, DateTime, FieldType, Model, Number, Ref
+from rules.phrases import Wrong, parse_span, read_test
+from rules.problems import Place, Problems, suggestion
+from rules.rule import (
+    Condition,
+    Due,
+    DueKind,
+    Escalation,
+    HoldsBack,
+    Link,
+    Relation,
+    Repeat,
+    Rollout,
+    Rule,
+    Stage,
+    Target,
+    Texts,
+    Then,
+    Tie,
+    Who,
+)
+from rules.say import BadTemplate, references
+from rules.source import Mapping, Node, Scalar, Sequence
+from rules.stories import read_tests
+from rules.vocabulary import LANGUAGES, Company, check_keys
+
+RULE_KEYS = (
+    "rule", "title", "tags", "notes", "for each", "when", "any of", "with", "unless", "then", "rollout", "tests",
+)  # fmt: skip
+THEN_KEYS = (
+    "recommend", "say", "do", "or", "to", "channel", "due", "worth", "weight", "repeat", "escalate", "holds back",
+)  # fmt: skip
+T = TypeVar("T")
+
+CHANNELS = ("email", "chat", "inbox", "digest")
+ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+ACTION = re.compile(r"dialog [\w-]+|webhook [\w.-]+|open https?://\S+|call|handover \S.*")
+ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+@dataclass(slots=True, kw_only=True)
+class RuleReader:
+    """Reads rules against one model and company."""
+
+    model: Model
+    company: Company
+    problems: Problems
+
+    def read(self, document: Mapping) -> Rule | None:
+        """None when it has errors; all of them are reported."""
+        before = len(self.problems.errors)
+        check_keys(document, RULE_KEYS, self.problems)
+        id_ = document.get("rule")
+        if not isinstance(id_, Scalar) or not ID.fullmatch(id_.text):
+            at = id_.at if id_ else document.at
+            self.problems.error("R201", at, f'"{id_}" cannot be a rule\'s id', "use words with dashes: quote-stalled")
+        kind = self._subject(document)
+        then = document.get("then")
+        if then is None:
+            self.problems.error(
+                "R002", document.entries[0][0].at, 'key "then" is missing', "say what the rule recommends"
+            )
+        if kind is None:
+            return None
+        conditions = _Conditions(reader=self, kind=kind)
+        when = tuple(conditions.when(document.get("when")))
+        any_of = tuple(conditions.any_of(document.get("any of")))
+        with_ = tuple(conditions.relations(document.get("with")))
+        unless = tuple(conditions.relations(document.get("unless")))
+        said = self._then(then, kind, when) if isinstance(then, Mapping) else None
+        if then is not None and said is None and not isinstance(then, Mapping):
+            self.problems.error("R002", then.at, "`then` is a map", "as in then: {recommend: win, say: ...}")
+        rollout = self._rollout(document.get("rollout"))
+        tests = tuple(
+            read_tests(document.get("tests"), kind=kind, model=self.model, company=self.company, problems=self.problems)
+        )
+        title = self._texts(document.get("title")) or {"": str(id_)}
+        tags = self._words(document.get("tags"))
+        if len(self.problems.errors) > before or said is None:
+            return None
+        return Rule(
+            id=str(id_),
+            title=title,
+            tags=tags,
+            subject=kind,
+            when=when,
+            any_of=any_of,
+            with_=with_,
+            unless=unless,
+            then=said,
+            rollout=rollout,
+            tests=tests,
+            hash=hashlib.sha256(_without_tests(document).encode()).hexdigest(),
+            place=document.entries[0][0].at,
+        )
+
+    def _subject(self, document: Mapping) -> str | None:
+        node = document.get("for each")
+        if node is None:
+            self.problems.error(
+                "R002",
+                document.entries[0][0].at,
+                'key "for each" is missing',
+                "name the kind of record the rule is about",
+            )
+            return None
+        if str(node) not in self.model.kinds:
+            self.problems.error("R100", node.at, f'no kind "{node}"', suggestion(str(node), self.model.kinds))
+            return None
+        return str(node)
+
+    # --- fields ---
+
+    def link(self, kind: str, path: str, at: Place, *, own_name: bool = False) -> tuple[Link, FieldType] | None:
+        """A dotted path from a record of a kind. `own_name`: `contract.line` on a contract means its own line."""
+        parts = path.split(".")
+        if own_name and len(parts) > 1 and parts[0] == kind and parts[0] not in self.model.kinds[kind].fields:
+            parts = parts[1:]
+        refs: list[tuple[str, str]] = []
+        fields = self.model.kinds[kind].fields
+        for part in parts[:-1]:
+            type_ = fields.get(part)
+            if not isinstance(type_, Ref) or type_.kind not in self.model.kinds:
+                links = [f for f, t in fields.items() if isinstance(t, Ref) and t.kind in self.model.kinds]
+                self.problems.error("R102", at, f'{kind} has no link "{part}"', suggestion(part, links))
+                return None
+            refs.append((part, type_.kind))
+            kind, fields = type_.kind, self.model.kinds[type_.kind].fields
+        type_ = fields.get(parts[-1])
+        if type_ is None:
+            self.problems.error("R101", at, f'{kind} has no field "{parts[-1]}"', suggestion(parts[-1], fields))
+            return None
+        return Link(refs=tuple(refs), field=parts[-1]), type_
+
+    # --- then ---
+
+    def _then(self, node: Mapping, kind: str, when: tuple[Condition, ...]) -> Then | None:
+        check_keys(node, THEN_KEYS, self.problems)
+        verdict = node.get("recommend")
+        verdicts = [v.value for v in Verdict]
+        if verdict is None:
+            self.problems.error("R002", node.at, 'key "recommend" is missing', f"allowed: {', '.join(verdicts)}")
+        elif str(verdict) not in verdicts:
+            help_ = suggestion(str(verdict), verdicts)
+            self.problems.error("R201", verdict.at, f'"{verdict}" is not a recommendation', help_)
+        if node.get("say") is None:
+            self.problems.error("R002", node.at, 'key "say" is missing', "write the sentence that people will read")
+        say = self._say(node.get("say"), kind)
+        do = self._action(node.get("do"))
+        instead = node.get("or")
+        parts: dict[str, object] = {
+            "do": do,
+            "instead": tuple(a for n in _listed(instead) if (a := self._action(n))),
+            "channels": tuple(w for n in _listed(node.get("channel")) if (w := self._one_of(n, CHANNELS, "channel"))),
+            "due": self._reading(node.get("due"), lambda n: self._due(n, kind, when)),
+            "worth": self._reading(node.get("worth"), lambda n: self._worth(n, kind)),
+            "repeat": self._reading(node.get("repeat"), self._repeat),
+            "escalate": tuple(e for n in _listed(node.get("escalate")) if (e := self._reading(n, self._escalation))),
+            "holds_back": self._reading(node.get("holds back"), self._holds_back),
+        }
+        if node.get("to") is not None:
+            parts["to"] = tuple(t for n in _listed(node.get("to")) if (t := self._reading(n, self._target)))
+        if node.get("weight") is not None:
+            parts["weight"] = self._reading(node.get("weight"), self._weight) or 100
+        if str(verdict) not in verdicts or say is None:
+            return None
+        return Then(recommend=Verdict(str(verdict)), say=say, **parts)  # pyright: ignore[reportArgumentType]
+
+    def _reading(self, node: Node | None, read: Callable[[Node], T]) -> T | None:
+        """What a reader makes of a node; None after its objection was reported."""
+        if node is None:
+            return None
+        try:
+            return read(node)
+        except Wrong as wrong:
+            self.problems.error(wrong.code, wrong.place, wrong.message, wrong.help)
+            return None
+
+    def _say(self, node: Node | None, kind: str) -> Texts | None:
+        texts = self._texts(node)
+        for scalar in _scalars(node):
+            self._check_sentence(scalar, kind)
+        return texts
+
+    def _check_sentence(self, node: Scalar, kind: str) -> None:
+        try:
+            for path in references(node.text):
+                self._check_reference(path, node, kind)
+        except BadTemplate as failure:
+            self.problems.error("R402", node.at, f"the sentence cannot be read: {failure}", "as in {{ contract.line }}")
+
+    def _check_reference(self, path: tuple[str, ...], node: Scalar, kind: str) -> None:
+        names = {kind: kind, CUSTOMER: CUSTOMER}
+        name, fields = path[0], path[1:]
+        place = node.at.within(".".join(path))
+        if name == "owner":
+            if fields and fields[0] not in USER_FIELDS:
+                help_ = suggestion(fields[0], USER_FIELDS)
+                self.problems.error("R402", place, f'owner has no field "{fields[0]}"', help_)
+            return
+        if name not in names:
+            help_ = suggestion(name, [*dict.fromkeys(names), "owner"])
+            self.problems.error("R402", place, f'"{name}" means nothing in this sentence', help_)
+            return
+        at = names[name]
+        for index, part in enumerate(fields):
+            type_ = self.model.kinds[at].fields.get(part)
+            if type_ is None:
+                help_ = suggestion(part, self.model.kinds[at].fields)
+                self.problems.error("R402", place, f'{at} has no field "{part}"', help_)
+                return
+            if index + 1 < len(fields):
+                if not isinstance(type_, Ref) or type_.kind not in self.model.kinds:
+                    self.problems.error(
+                        "R402", place, f'"{part}" of {at} leads nowhere', "name a field of the record itself"
+                    )
+                    return
+                at = type_.kind
+
+    def _action(self, node: Node | None) -> str | None:
+        if node is None:
+            return None
+        text = " ".join(str(node).split())
+        if ACTION.fullmatch(text):
+            return text
+        first = text.split(" ")[0]
+        words = ("dialog NAME", "webhook EVENT", "open URL", "call", "handover TEAM")
+        self.problems.error("R201", node.at, f'"{text}" is not an action', suggestion(first, words))
+        return None
+
+    def _due(self, node: Node, kind: str, when: tuple[Condition, ...]) -> Due:
+        text = " ".join(str(node).split())
+        simple = {"now": DueKind.TODAY, "today": DueKind.TODAY, "tomorrow": DueKind.TOMORROW}
+        if text in simple:
+            return Due(kind=simple[text])
+        if text == "on the day":
+            dated = next((c for c in when if c.test.temporal), None)
+            if dated is None:
+                raise Wrong(
+                    code="R201", message="no condition of `when` names a day", help='say "in 3 days"', place=node.at
+                )
+            return Due(kind=DueKind.ON_THE_DAY, link=dated.link, yearly=dated.words.startswith("anniversary"))
+        if text.startswith("in "):
+            return Due(kind=DueKind.IN, span=parse_span(text.removeprefix("in "), node.at))
+        if match := re.fullmatch(r"(.+?) before (\S+)", text):
+            span = parse_span(match[1], node.at)
+            found = self.link(kind, match[2], node.at.within(match[2]), own_name=True)
+            if found and not isinstance(found[1], Date | DateTime):
+                raise Wrong(code="R203", message=f"{match[2]} is {found[1].says}", help="name a date", place=node.at)
+            return Due(kind=DueKind.BEFORE, span=span, link=found[0] if found else None)
+        words = ("now", "today", "tomorrow", "in 4 days", "on the day", "10 days before FIELD")
+        raise Wrong(code="R201", message=f'"{text}" is not a due date', help=suggestion(text, words), place=node.at)
+
+    def _worth(self, node: Node, kind: str) -> Link | Decimal | None:
+        text = str(node)
+        if re.fullmatch(r"-?[\d.]+", text):
+            number = Number().read(text, self.company.zone)
+            assert isinstance(number, Decimal)
+            return number
+        found = self.link(kind, text, node.at, own_name=True)
+        if found and not isinstance(found[1], Number):
+            raise Wrong(
+                code="R203", message=f"{text} is {found[1].says}", help="name an amount or number", place=node.at
+            )
+        return found[0] if found else None
+
+    def _weight(self, node: Node) -> int:
+        if re.fullmatch(r"\d{1,4}", str(node)):
+            return int(str(node))
+        raise Wrong(
+            code="R201", message=f'"{node}" is not a percentage', help="a whole number; 100 is neutral", place=node.at
+        )
+
+    def _repeat(self, node: Node) -> Repeat:
+        match = re.fullmatch(r"every (.+?)(?:,\s*at most (\d+) times?)?", " ".join(str(node).split()))
+        if match is None:
+            raise Wrong(
+                code="R201",
+                message=f'"{node}" is not a repetition',
+                help="as in every 14 days, at most 3 times",
+                place=node.at,
+            )
+        every = parse_span(match[1], node.at.within(match[1]))
+        if every.count == 0:
+            raise Wrong(code="R201", message="repeats without pause", help="as in every 14 days", place=node.at)
+        return Repeat(every=every, at_most=int(match[2]) if match[2] else None)
+
+    def _escalation(self, node: Node) -> Escalation:
+        if not isinstance(node, Mapping):
+            raise Wrong(
+                code="R201",
+                message="is not an escalation",
+                help="as in {after: 5 days, to: owner.manager}",
+                place=node.at,
+            )
+        check_keys(node, ("after", "to"), self.problems)
+        after, to = node.get("after"), node.get("to")
+        if after is None or to is None:
+            missing = "after" if after is None else "to"
+            raise Wrong(
+                code="R002",
+                message=f'key "{missing}" is missing',
+                help="as in {after: 5 days, to: owner.manager}",
+                place=node.at,
+            )
+        return Escalation(after=parse_span(str(after), after.at), to=tuple(self._target(n) for n in _listed(to)))
+
+    def _holds_back(self, node: Node) -> HoldsBack:
+        if not isinstance(node, Mapping) or node.get("tags") is None:
+            raise Wrong(
+                code="R201", message="holds back what?", help="as in {tags: [pitch], about: customer}", place=node.at
+            )
+        check_keys(node, ("tags", "about", "until"), self.problems)
+        about, until = node.get("about"), node.get("until")
+        if about is not None:
+            self._one_of(about, ("customer", "this"), "scope")
+        if until is not None:
+            self._one_of(until, ("resolved",), "end")
+        return HoldsBack(tags=self._words(node.get("tags")), about_customer=str(about or "customer") == "customer")
+
+    def _target(self, node: Node) -> Target:
+        first, _, rest = " ".join(str(node).split()).partition(", otherwise ")
+        otherwise = self._one_target(rest, node.at) if rest else None
+        target = self._one_target(first, node.at)
+        return Target(who=target.who, name=target.name, otherwise=otherwise)
+
+    def _one_target(self, text: str, at: Place) -> Target:
+        if text in (Who.OWNER, Who.MANAGER, Who.LEAD):
+            return Target(who=Who(text))
+        word, _, name = text.partition(" ")
+        if word in (Who.TEAM, Who.USER) and name:
+            return Target(who=Who(word), name=name)
+        if ADDRESS.fullmatch(text):
+            return Target(who=Who.ADDRESS, name=text)
+        words = ("owner", "owner.manager", "team lead", "team NAME", "user ID", "an e-mail address")
+        raise Wrong(code="R201", message=f'"{text}" names nobody', help=suggestion(text, words), place=at)
+
+    # --- rollout, texts, words ---
+
+    def _rollout(self, node: Node | None) -> Rollout:
+        text = " ".join(str(node).split()) if node else "live"
+        if text in (Stage.DRAFT, Stage.SHADOW, Stage.LIVE):
+            return Rollout(stage=Stage(text))
+        if (match := re.fullmatch(r"(\d{1,3})% of customers", text)) and int(match[1]) <= 100:
+            return Rollout(stage=Stage.PERCENT, percent=int(match[1]))
+        if text.startswith("team "):
+            return Rollout(stage=Stage.TEAM, team=text.removeprefix("team "))
+        assert node is not None
+        words = ("draft", "shadow", "20% of customers", "team NAME", "live")
+        self.problems.error("R201", node.at, f'"{text}" is not a rollout', suggestion(text, words))
+        return Rollout()
+
+    def _texts(self, node: Node | None) -> Texts | None:
+        match node:
+            case Scalar() if not node.is_null:
+                return {"": node.text}
+            case Mapping():
+                check_keys(node, LANGUAGES, self.problems)
+                return {key.text: str(value) for key, value in node}
+            case None:
+                return None
+            case _:
+                self.problems.error(
+                    "R201", node.at, "is not a sentence", "write text, or one per language: {en: ..., de: ...}"
+                )
+                return None
+
+    def _words(self, node: Node | None) -> tuple[str, ...]:
+        return tuple(str(item) for item in _listed(node))
+
+    def _one_of(self, node: Node, allowed: tuple[str, ...], what: str) -> str | None:
+        if str(node) in allowed:
+            return str(node)
+        self.problems.error("R201", node.at, f'"{node}" is not a {what}', suggestion(str(node), allowed))
+        return None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Conditions:
+    """The condition tree of one rule."""
+
+    reader: RuleReader
+    kind: str
+
+    def when(self, node: Node | None) -> Iterator[Condition]:
+        if node is None:
+            return
+        if not isinstance(node, Mapping):
+            self._problem("R201", node.at, "`when` is a map", "as in when: {status: active}")
+            return
+        for key, value in node:
+            condition = self._condition(self.kind, key, value)
+            if condition:
+                yield condition
+
+    def any_of(self, node: Node | None) -> Iterator[tuple[Condition, ...]]:
+        if node is not None and not (isinstance(node, Sequence) and node.items):
+            self._problem(
+                "R201", node.at, "`any of` is a list of maps", "as in any of: [{status: new}, {score: above 5}]"
+            )
+            return
+        for item in _listed(node):
+            yield tuple(self.when(item))
+
+    def relations(self, node: Node | None) -> Iterator[Relation]:
+        for item in _listed(node):
+            for key, value in item if isinstance(item, Mapping) else ():
+                relation = self._relation(key, value)
+                if relation:
+                    yield relation
+            if not isinstance(item, Mapping):
+                self._problem("R201", item.at, "is not a relation", "as in - opportunity: {contract: this}")
+
+    def _relation(self, kind: Scalar, node: Node) -> Relation | None:
+        if kind.text not in self.reader.model.kinds:
+            self._problem("R100", kind.at, f'no kind "{kind}"', suggestion(kind.text, self.reader.model.kinds))
+            return None
+        if not isinstance(node, Mapping):
+            self._problem("R201", node.at, "is not a relation", "as in opportunity: {contract: this, stage: open}")
+            return None
+        ties: list[tuple[str, Tie]] = []
+        conditions: list[Condition] = []
+        count = None
+        for key, value in node:
+            if key.text == "count":
+                count = read_test(value, Number(), zone=self.reader.company.zone, problems=self.reader.problems)
+            elif isinstance(value, Scalar) and value.text in (Tie.THIS, Tie.SAME):
+                if self._tie(kind.text, key, Tie(value.text)):
+                    ties.append((key.text, Tie(value.text)))
+            elif condition := self._condition(kind.text, key, value):
+                conditions.append(condition)
+        if not ties and not any(isinstance(v, Scalar) and v.text in (Tie.THIS, Tie.SAME) for _, v in node):
+            self._problem(
+                "R301",
+                kind.at,
+                f"{kind} is not tied to the {self.kind}: it would count for every {self.kind}",
+                f"add {self._tie_help(kind.text)}",
+            )
+            return None
+        return Relation(
+            kind=kind.text, ties=tuple(ties), conditions=tuple(conditions), count=count, words=f"{kind}: {node}"
+        )
+
+    def _tie(self, kind: str, field: Scalar, tie: Tie) -> bool:
+        model = self.reader.model
+        found = self.reader.link(kind, field.text, field.at)
+        if found is None:
+            return False
+        type_ = found[1]
+        if found[0].refs:
+            self._problem("R301", field.at, "a tie is a field of the record itself", "name a field without dots")
+            return False
+        if tie is Tie.THIS and not (isinstance(type_, Ref) and type_.kind == self.kind):
+            links = [f for f, t in model.kinds[kind].fields.items() if isinstance(t, Ref) and t.kind == self.kind]
+            help_ = f"use {' or '.join(links)}" if links else "use `customer: same`"
+            self._problem("R301", field.at, f"{field} of {kind} does not name a {self.kind}", help_)
+            return False
+        own = model.kinds[self.kind].fields.get(field.text)
+        if tie is Tie.SAME and own is None:
+            help_ = suggestion(field.text, model.kinds[self.kind].fields)
+            self._problem("R101", field.at, f'{self.kind} has no field "{field}" to be the same as', help_)
+            return False
+        if tie is Tie.SAME and own is not None and type(own) is not type(type_):
+            self._problem("R203", field.at, f"{field} is {type_.says} here and {own.says} there", None)
+            return False
+        return True
+
+    def _tie_help(self, kind: str) -> str:
+        fields = self.reader.model.kinds[kind].fields
+        direct = [f for f, t in fields.items() if isinstance(t, Ref) and t.kind == self.kind]
+        return " or ".join(f"`{f}: this`" for f in direct) if direct else "`customer: same`"
+
+    def _condition(self, kind: str, key: Scalar, value: Node) -> Condition | None:
+        found = self.reader.link(kind, key.text, key.at)
+        if found is None:
+            return None
+        link, type_ = found
+        if isinstance(value, Scalar) and value.text in (Tie.THIS, Tie.SAME) and isinstance(type_, Ref):
+            self._problem("R201", value.at, f'"{value}" belongs into a relation', "use it in `with` or `unless`")
+            return None
+        test = read_test(value, type_, zone=self.reader.company.zone, problems=self.reader.problems)
+        return Condition(link=link, type=type_, test=test, words=_words_of(value)) if test else None
+
+    def _problem(self, code: str, at: Place, message: str, help_: str | None) -> None:
+        self.reader.problems.error(code, at, message, help_)
+
+
+def _words_of(node: Node) -> str:
+    return " ".join(str(node).split())
+
+
+def _listed(node: Node | None) -> tuple[Node, ...]:
+    """A list, or one thing where a list may stand."""
+    match node:
+        case None:
+            return ()
+        case Sequence():
+            return node.items
+        case Scalar() if node.is_null:
+            return ()
+        case _:
+            return (node,)
+
+
+def _scalars(node: Node | None) -> Iterator[Scalar]:
+    match node:
+        case Scalar():
+            yield node
+        case Mapping():
+            for _, value in node:
+                yield from _scalars(value)
+        case _:
+            return
+
+
+def _without_tests(document: Mapping) -> str:
+    return "\n".join(f"{key}: {value}" for key, value in document if key.text not in ("tests", "notes"))

@@ -1,0 +1,205 @@
+"""What rules say: sandboxed templates over facts, in the reader's language, numbers and dates as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache, lru_cache
+from typing import Any
+
+from babel.dates import format_date, format_datetime, format_timedelta
+from babel.numbers import format_currency, format_decimal, format_percent
+from jinja2 import Template, TemplateError, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from rules.model import Fact, Facts, Kind, Model, Money, Ref, Value
+from rules.operators import At, local_day, recurrences
+
+NOTHING = "–"  # stands where a value is missing
+LOCALES: Mapping[str, str] = {"en": "en_GB", "de": "de_CH", "fr": "fr_CH", "it": "it_CH"}
+YES_NO: Mapping[str, tuple[str, str]] = {
+    "en": ("no", "yes"),
+    "de": ("nein", "ja"),
+    "fr": ("non", "oui"),
+    "it": ("no", "sì"),
+}
+
+
+class BadTemplate(Exception):
+    """A sentence that cannot be read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """In which language, currency and office a sentence is said, and when."""
+
+    at: At
+    language: str
+    currency: str
+
+    @property
+    def locale(self) -> str:
+        return LOCALES.get(self.language, "en_GB")
+
+    def money(self, value: Decimal, currency: str | None = None) -> str:
+        """CHF 48,200: cents only where there are any."""
+        pattern = "¤¤ #,##0.00" if value % 1 else "¤¤ #,##0"
+        return format_currency(
+            value, currency or self.currency, format=pattern, locale=self.locale, currency_digits=False
+        ).replace("\xa0", " ")
+
+    def day(self, value: date) -> str:
+        return format_date(local_day(value, self.at.calendar), "d MMMM yyyy", locale=self.locale)
+
+    def short_day(self, value: date) -> str:
+        """Fri 27 Nov"""
+        return format_date(local_day(value, self.at.calendar), "EEE d MMM", locale=self.locale)
+
+    def shown(self, value: Value | None, currency: str | None = None) -> str:
+        """A value as people write it. `currency` marks an amount of money."""
+        match value:
+            case None:
+                return NOTHING
+            case bool():
+                return YES_NO.get(self.language, YES_NO["en"])[value]
+            case Decimal() if currency:
+                return self.money(value, currency)
+            case Decimal():
+                return format_decimal(value, locale=self.locale)
+            case datetime():
+                return format_datetime(self.at.calendar.local(value), "d MMMM yyyy, HH:mm", locale=self.locale)
+            case date():
+                return self.day(value)
+            case str():
+                return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A value inside a sentence: prints as people write it, and filters see what it is."""
+
+    value: Value | None
+    voice: Voice
+    currency: str | None = None
+
+    def __str__(self) -> str:
+        return self.voice.shown(self.value, self.currency)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaidRecord:
+    """A record inside a sentence; its refs lead on to the records they name."""
+
+    kind: Kind
+    fact: Fact
+    facts: Facts
+    model: Model
+    voice: Voice
+
+    def __getitem__(self, name: str) -> Said | SaidRecord:
+        type_ = self.kind.fields.get(name)
+        value = self.fact.get(name)
+        if isinstance(type_, Ref) and type_.kind in self.model.kinds:
+            linked = self.facts.find(type_.kind, value)
+            if linked is not None:
+                return SaidRecord(
+                    kind=self.model.kinds[type_.kind], fact=linked, facts=self.facts, model=self.model, voice=self.voice
+                )
+        currency = (type_.currency or self.voice.currency) if isinstance(type_, Money) else None
+        return Said(value=value, voice=self.voice, currency=currency)
+
+    def __str__(self) -> str:
+        return str(self.fact.get("name", self.fact["id"]))
+
+
+def _ago(said: Said, value: date) -> str:
+    at = said.voice.at
+    delta = value - at.now if isinstance(value, datetime) else value - at.today
+    return format_timedelta(delta, add_direction=True, threshold=1.6, locale=said.voice.locale)
+
+
+def _years(said: Said, value: date) -> str:
+    first = local_day(value, said.voice.at.calendar)
+    upcoming = next(recurrences(first, said.voice.at.today), first)
+    return str(upcoming.year - first.year)
+
+
+def _next_anniversary(said: Said, value: date) -> str:
+    first = local_day(value, said.voice.at.calendar)
+    return said.voice.day(next(recurrences(first, said.voice.at.today), first))
+
+
+def _of(type_: type, say: Callable[[Said, Any], str]) -> Callable[[object], str]:
+    def filter_(said: object) -> str:
+        return say(said, said.value) if isinstance(said, Said) and isinstance(said.value, type_) else NOTHING
+
+    return filter_
+
+
+FILTERS: Mapping[str, Callable[[object], str]] = {
+    "money": _of(Decimal, lambda said, v: said.voice.money(v, said.currency)),
+    "percent": _of(Decimal, lambda said, v: format_percent(v, locale=said.voice.locale)),
+    "number": _of(Decimal, lambda said, v: format_decimal(v, locale=said.voice.locale)),
+    "day": _of(date, lambda said, v: said.voice.day(v)),
+    "month": _of(date, lambda said, v: format_date(v, "MMMM yyyy", locale=said.voice.locale)),
+    "ago": _of(date, _ago),
+    "years": _of(date, _years),
+    "next_anniversary": _of(date, _next_anniversary),
+}
+ALLOWED = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Getattr, nodes.Filter, nodes.Const)
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(autoescape=False)
+    environment.globals.clear()
+    environment.tests.clear()
+    environment.filters.clear()
+    environment.filters.update(FILTERS)
+    return environment
+
+
+@lru_cache(maxsize=4096)
+def _template(text: str) -> Template:
+    return _environment().from_string(text)
+
+
+def references(text: str) -> Iterator[tuple[str, ...]]:
+    """Every name a sentence uses, with the fields that follow it. Raises `BadTemplate`."""
+    for node in _closed(text).find_all((nodes.Name, nodes.Getattr)):
+        path = _path(node)
+        if path:
+            yield path
+
+
+def _closed(text: str) -> nodes.Template:
+    """The sentence's tree, holding nothing but names, fields and known filters."""
+    environment = _environment()
+    try:
+        tree = environment.parse(text)
+    except TemplateError as failure:
+        raise BadTemplate(failure.message or "cannot be read") from None
+    for node in tree.find_all(nodes.Node):
+        if isinstance(node, nodes.Filter) and (node.name not in FILTERS or node.args):
+            raise BadTemplate(f'"{node.name}" is not a filter; there are: {", ".join(FILTERS)}')
+        if not isinstance(node, ALLOWED):
+            raise BadTemplate(f"a sentence holds fields and filters only, not {type(node).__name__.lower()}")
+    return tree
+
+
+def _path(node: nodes.Node) -> tuple[str, ...]:
+    """`contract.line` as ("contract", "line")."""
+    match node:
+        case nodes.Name():
+            return (node.name,)
+        case nodes.Getattr():
+            return (*_path(node.node), node.attr)
+        case _:
+            return ()
+
+
+def render(text: str, names: Mapping[str, object]) -> str:
+    """A checked sentence with its names filled in, on one line."""
+    return " ".join(_template(text).render(names).split())

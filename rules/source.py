@@ -1,0 +1,208 @@
+"""YAML as it was written: every node knows its place, every scalar keeps its words.
+
+libyaml reads the structure; what a plain scalar means is left to whoever knows the field's type, so `no`, `on`
+and `4:30` stay what the author typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+
+from rules.problems import Place, Problems
+
+try:  # libyaml ships in PyYAML's wheels; the pure reader gives the same nodes, slower
+    from yaml import CSafeLoader as Loader
+except ImportError:  # pragma: no cover
+    from yaml import SafeLoader as Loader
+
+SIZE_LIMIT_BYTES = 4 * 1024 * 1024  # a rule file is written by hand; more is a mistake or an attack
+DEPTH_LIMIT = 40
+NODE_LIMIT = 200_000  # aliases of aliases would grow without end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scalar:
+    text: str
+    quoted: bool
+    at: Place
+
+    @property
+    def is_null(self) -> bool:
+        return not self.quoted and self.text in ("", "~", "null", "Null", "NULL")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sequence:
+    items: tuple[Node, ...]
+    at: Place
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.items)
+
+    def __str__(self) -> str:
+        return f"[{', '.join(map(str, self.items))}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapping:
+    entries: tuple[tuple[Scalar, Node], ...]
+    at: Place
+    by_key: dict[str, Node] = field(repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[tuple[Scalar, Node]]:
+        return iter(self.entries)
+
+    def get(self, key: str) -> Node | None:
+        return self.by_key.get(key)
+
+    def key(self, name: str) -> Scalar:
+        """The key itself, for its place. Raises KeyError."""
+        return next((k for k, _ in self.entries if k.text == name), None) or _missing(name)
+
+    def __str__(self) -> str:
+        return f"{{{', '.join(f'{k}: {v}' for k, v in self.entries)}}}"
+
+
+Node: TypeAlias = Scalar | Sequence | Mapping
+
+
+def _missing(name: str) -> Scalar:
+    raise KeyError(name)
+
+
+def rule_files(path: Path) -> list[Path]:
+    """The YAML files of a pack, in order of their names; a file is a pack of its own."""
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.suffix in (".yaml", ".yml") and p.is_file())
+    return [path]
+
+
+def read_file(path: Path, problems: Problems) -> list[Mapping]:
+    """The documents of one file. What cannot be read is reported and left out."""
+    start = Place(file=str(path), line=1, column=1, length=1, text="")
+    try:
+        raw = path.read_bytes()
+    except OSError as failure:
+        problems.error("Y001", start, f"cannot be read: {failure.strerror}", "name a YAML file or a folder of them")
+        return []
+    if len(raw) > SIZE_LIMIT_BYTES:
+        problems.error("Y001", start, f"is larger than {SIZE_LIMIT_BYTES // 1024 // 1024} MB", "split the file")
+        return []
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as failure:
+        line = raw.count(b"\n", 0, failure.start) + 1
+        problems.error(
+            "Y001",
+            Place(file=str(path), line=line, column=1, length=1, text=""),
+            f"is not UTF-8: byte {failure.start} is 0x{raw[failure.start]:02x}",
+            "save the file as UTF-8",
+        )
+        return []
+    return read_text(text, file=str(path), problems=problems)
+
+
+def read_text(text: str, *, file: str, problems: Problems) -> list[Mapping]:
+    """The documents in a text, in order. Every problem with its place."""
+    return _Reader(text, file, problems).documents()
+
+
+class _Reader:
+    def __init__(self, text: str, file: str, problems: Problems) -> None:
+        self.text, self.file, self.problems = text, file, problems
+        self.lines = text.splitlines()
+        self.refused = False
+        self.seen = 0
+
+    def documents(self) -> list[Mapping]:
+        found: list[Mapping] = []
+        try:
+            for root in yaml.compose_all(self.text, Loader=Loader):
+                node = self.node(root, depth=0, parents=frozenset())
+                if isinstance(node, Mapping) and not self.refused:
+                    found.append(node)
+                elif not (isinstance(node, Scalar) and node.is_null) and not self.refused:
+                    self.problems.error(
+                        "Y001", node.at, "is not a document", "a document starts with a key: rule, model, company, ..."
+                    )
+                self.refused = False
+        except yaml.MarkedYAMLError as failure:
+            mark = failure.problem_mark or failure.context_mark
+            place = self.place(mark.line, mark.column, 1) if mark else self.place(0, 0, 1)
+            self.problems.error("Y001", place, f"not YAML: {failure.problem or failure.context}", _yaml_help(failure))
+        except (yaml.YAMLError, RecursionError, ValueError) as failure:
+            self.problems.error("Y001", self.place(0, 0, 1), f"not YAML: {_first_line(failure)}")
+        return found
+
+    def node(self, raw: yaml.Node, *, depth: int, parents: frozenset[int]) -> Node:
+        at = self.at(raw)
+        self.seen += 1
+        if depth > DEPTH_LIMIT or self.seen > NODE_LIMIT or id(raw) in parents:
+            if not self.refused:
+                self.problems.error(
+                    "Y001",
+                    at,
+                    f"is nested deeper than {DEPTH_LIMIT} levels or expands without end",
+                    "write it out flat",
+                )
+            self.refused = True
+            return Scalar(text="", quoted=False, at=at)
+        inside = parents | {id(raw)}
+        if isinstance(raw, yaml.MappingNode):
+            return self.mapping(raw, at, depth, inside)
+        if isinstance(raw, yaml.SequenceNode):
+            return Sequence(items=tuple(self.node(n, depth=depth + 1, parents=inside) for n in raw.value), at=at)
+        assert isinstance(raw, yaml.ScalarNode)
+        return Scalar(text=str(raw.value), quoted=bool(raw.style), at=at)
+
+    def mapping(self, raw: yaml.MappingNode, at: Place, depth: int, parents: frozenset[int]) -> Mapping:
+        entries: list[tuple[Scalar, Node]] = []
+        by_key: dict[str, Node] = {}
+        for raw_key, raw_value in raw.value:
+            key = self.node(raw_key, depth=depth + 1, parents=parents)
+            if not isinstance(key, Scalar):
+                self.problems.error("Y001", key.at, "a key must be a word, not a list or a map", "quote it")
+                continue
+            value = self.node(raw_value, depth=depth + 1, parents=parents)
+            if key.text in by_key:
+                self.problems.error(
+                    "Y002",
+                    key.at,
+                    f'"{key.text}" stands here twice',
+                    "keep one of the two; a list holds several values",
+                )
+                continue
+            entries.append((key, value))
+            by_key[key.text] = value
+        return Mapping(entries=tuple(entries), at=at, by_key=by_key)
+
+    def at(self, raw: yaml.Node) -> Place:
+        begin, end = raw.start_mark, raw.end_mark
+        length = end.column - begin.column if end.line == begin.line else len(self.line(begin.line)) - begin.column
+        return self.place(begin.line, begin.column, length)
+
+    def place(self, line: int, column: int, length: int) -> Place:
+        return Place(file=self.file, line=line + 1, column=column + 1, length=max(length, 1), text=self.line(line))
+
+    def line(self, index: int) -> str:
+        return self.lines[index] if index < len(self.lines) else ""
+
+
+def _yaml_help(failure: yaml.MarkedYAMLError) -> str | None:
+    if "mapping values are not allowed" in (failure.problem or ""):
+        return 'a value that contains ": " needs quotes around it'
+    if "alias" in (failure.problem or ""):
+        return "write the value out, or put quotes around it"
+    return "check the indentation, brackets and quotes here and on the line above"
+
+
+def _first_line(failure: Exception) -> str:
+    return str(failure).splitlines()[0] if str(failure) else type(failure).__name__
