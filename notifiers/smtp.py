@@ -108,6 +108,15 @@ class SmtpLine:
             if not in_step:
                 self._client.close()
 
+    async def check(self) -> None:
+        """Connect and log in, and hand over nothing. Raises `SendError`."""
+        try:
+            await self._connect()
+        except SMTPResponseException as answer:
+            raise self._refusal(answer) from None
+        except (SMTPException, OSError, UnicodeError) as loss:
+            raise self._loss(loss) from None
+
     async def close(self) -> None:
         with suppress(SMTPException, OSError):
             if self._client.is_connected:

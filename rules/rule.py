@@ -248,6 +248,12 @@ class Rule:
         for alternative in self.any_of:
             yield from alternative
 
+    def spelled_out(self) -> Iterator[str]:
+        """Every condition and relation as it is named in explanations."""
+        yield from (str(c) for c in self.conditions())
+        yield from (f"with {r.words}" for r in self.with_)
+        yield from (f"unless {r.words}" for r in self.unless)
+
     @property
     def temporal(self) -> bool:
         return any(c.test.temporal for c in self.conditions()) or any(r.temporal for r in (*self.with_, *self.unless))

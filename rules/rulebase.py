@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from rules.model import Fact, Facts, Model, Unreadable
 from rules.operators import At
 from rules.rule import Rule
 from rules.vocabulary import Company
+from rules.wording import Wording
 
 NOBODY = People()
 
@@ -39,6 +40,7 @@ class Decision:
     now: datetime
     matches: tuple[Match, ...]
     next_check: datetime | None
+    facts: Facts = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,7 @@ class RuleBase:
             now=at.now,
             matches=tuple(Match(rule=rule, subject=subject) for rule, subject in matches),
             next_check=next_check,
+            facts=facts,
         )
 
     def _disagreement(self, disagreement: Disagreement) -> str:
@@ -161,16 +164,28 @@ class RuleBase:
         language: str | None = None,
     ) -> Advice:
         """Raises KeyError where the rule or its subject is gone."""
-        adviser = Adviser(model=self.model, company=self.company, people=people)
         rule = self.by_id[match.rule]
         this = self.subject(match, facts)
-        return adviser.advise(rule, this, facts, at=self.at(facts, now, people), opened_at=opened_at, language=language)
+        return self.adviser(people).advise(
+            rule, this, facts, at=self.at(facts, now, people), opened_at=opened_at, language=language
+        )
+
+    def wording(self, facts: Facts, *, now: datetime, people: People = NOBODY, language: str | None = None) -> Wording:
+        """Conditions and facts in a language, the company's unless another is asked for."""
+        return Wording(voice=self.adviser(people).voice(self.at(facts, now, people), language), model=self.model)
+
+    def adviser(self, people: People) -> Adviser:
+        return Adviser(model=self.model, company=self.company, people=people)
 
     def subject(self, match: Match, facts: Facts) -> Fact:
         this = facts.find(match.subject.kind, match.subject.id)
         if this is None:
             raise KeyError(str(match.subject))
         return this
+
+    def owner(self, match: Match, facts: Facts) -> str | None:
+        """Who looks after a match's subject."""
+        return owner_of(self.subject(match, facts), facts)
 
     def why(self, match: Match, facts: Facts, *, now: datetime, people: People = NOBODY) -> tuple[Reason, ...]:
         """The conditions that made it hold."""
@@ -179,6 +194,18 @@ class RuleBase:
     def trace(self, match: Match, facts: Facts, *, now: datetime, people: People = NOBODY) -> tuple[Reason, ...]:
         """Every condition, those that fail included."""
         return reasons(self.by_id[match.rule], self.subject(match, facts), facts, self.at(facts, now, people))
+
+    def holds(self, match: Match, facts: Facts, *, now: datetime, people: People = NOBODY) -> bool:
+        """Whether the rule is true for the subject, by the compiled reader alone."""
+        return self.compiled.holds[self._index[match.rule]](
+            self.subject(match, facts), facts, self.at(facts, now, people)
+        )
+
+    def next_flip(self, match: Match, facts: Facts, *, now: datetime, people: People = NOBODY) -> datetime | None:
+        """When time alone changes what the rule says of the subject; None: never."""
+        index = self._index[match.rule]
+        this, at = self.subject(match, facts), self.at(facts, now, people)
+        return next_flip(self.rules[index], this, facts, at, holds=self.compiled.holds[index], before=None)
 
     def held_back(self, matches: Sequence[Match]) -> Mapping[Match, tuple[str, ...]]:
         """Which of one customer's matches others hold back, by the ids of the rules that do."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
 
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_date, format_timedelta
 from babel.numbers import format_currency, format_decimal, format_percent
 from jinja2 import Template, TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -51,7 +51,7 @@ class Voice:
         ).replace("\xa0", " ")
 
     def day(self, value: date) -> str:
-        return format_date(local_day(value, self.at.calendar), "d MMMM yyyy", locale=self.locale)
+        return format_date(local_day(value, self.at.calendar), "long", locale=self.locale)
 
     def short_day(self, value: date) -> str:
         """Fri 27 Nov"""
@@ -69,7 +69,7 @@ class Voice:
             case Decimal():
                 return format_decimal(value, locale=self.locale)
             case datetime():
-                return format_datetime(self.at.calendar.local(value), "d MMMM yyyy, HH:mm", locale=self.locale)
+                return f"{self.day(value)}, {self.at.calendar.local(value):%H:%M}"
             case date():
                 return self.day(value)
             case str():

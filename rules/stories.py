@@ -19,7 +19,7 @@ from rules.source import Mapping, Node, Scalar, Sequence
 from rules.vocabulary import Company, check_keys
 
 if TYPE_CHECKING:
-    from rules.rulebase import RuleBase
+    from rules.rulebase import Decision, RuleBase
 
 NOON = time(12)  # `today: 2026-11-23` is read in the middle of that day
 GIVEN_CUSTOMER = "K1"  # the customer of a test that names none
@@ -33,6 +33,14 @@ class Failure:
     test: str
     message: str
     place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a test went. `made_false`: the conditions that failed at some moment of it."""
+
+    failures: tuple[Failure, ...]
+    made_false: frozenset[str]
 
 
 # --- reading ---
@@ -178,13 +186,14 @@ def _ids(node: Node) -> frozenset[str]:
 # --- running ---
 
 
-def run_test(rulebase: RuleBase, rule: Rule, test: RuleTest) -> list[Failure]:
-    """Plays a test against its rule. Empty: it holds."""
+def run_test(rulebase: RuleBase, rule: Rule, test: RuleTest) -> Outcome:
+    """Plays a test against its rule."""
     records = {(kind, str(raw["id"])): raw for kind, raws in test.given.items() for raw in raws}
     before = _dossier(records)
     since: datetime | None = None
     open_: dict[str, datetime] = {}
     failures: list[Failure] = []
+    made_false: set[str] = set()
     for step in test.steps:
         for kind, raws in step.change.items():
             for raw in raws:
@@ -197,11 +206,20 @@ def run_test(rulebase: RuleBase, rule: Rule, test: RuleTest) -> list[Failure]:
             wanted = {m.subject.id for m in decision.matches if m.rule == rule.id}
             ended |= set(open_) - wanted
             open_ = {id_: open_.get(id_, decision.now) for id_ in wanted}
+            made_false.update(_failing(rulebase, rule, decision))
         before, since = after, step.at
         message = _difference(rulebase, rule, after, step, open_, (was_open | ended) - set(open_))
         if message:
             failures.append(Failure(rule=rule.id, test=test.name, message=message, place=step.place))
-    return failures
+    return Outcome(failures=tuple(failures), made_false=frozenset(made_false))
+
+
+def _failing(rulebase: RuleBase, rule: Rule, decision: Decision) -> Iterator[str]:
+    for fact in decision.facts.of.get(rule.subject, ()):
+        match = Match(rule=rule.id, subject=RecordRef(kind=rule.subject, id=str(fact["id"])))
+        for reason in rulebase.trace(match, decision.facts, now=decision.now):
+            if not reason.holds:
+                yield reason.condition
 
 
 def _dossier(records: Map[tuple[str, str], Map[str, object]]) -> Dossier:

@@ -1,0 +1,1 @@
+"""What lasts: SQLAlchemy Core over SQLite or PostgreSQL. One transaction per use; the database settles races."""

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -18,7 +17,7 @@ from rules import source
 from rules.mapping.fold import FOLDS
 from rules.mapping.rows import PERSON, PERSON_FIELDS, Condition, FieldPlan, FoldPlan, ImportMap, RecordPlan
 from rules.mapping.spec import MapSpec, RecordSpec, Spec, ValueSpec
-from rules.mapping.values import CASES, SAMPLE, Column, Reading, dates, numbers
+from rules.mapping.values import CASES, Column, Reading, dates, numbers
 from rules.model import Date, DateTime, FieldType, Model, Number, Text
 from rules.problems import BadRules, Place, Problems, suggestion
 
@@ -82,7 +81,6 @@ class _Loader:
     def load(self) -> ImportMap:
         if not _is_encoding(self.spec.encoding):
             self.error("R201", ("encoding",), f'no encoding "{self.spec.encoding}"', "as in utf-8, cp1252, utf-16")
-        self.dates_written(("dates",), self.spec.dates)
         plans = [self.record(("records", i), spec) for i, spec in enumerate(self.spec.records)]
         return ImportMap(
             title=self.spec.map,
@@ -141,13 +139,12 @@ class _Loader:
         )
 
     def reading(self, at: Path_, spec: ValueSpec, type_: FieldType) -> Reading:
-        formats = self.spec.dates if spec.dates is None else spec.dates
-        self.dates_written((*at, "dates"), spec.dates or ())
+        examples = self.spec.dates if spec.dates is None else spec.dates
         parse: Callable[[str], str] = str
         if spec.constant is None and isinstance(type_, Number):
             parse = numbers(spec.numbers or self.spec.numbers)
-        elif spec.constant is None and isinstance(type_, Date | DateTime) and formats:
-            parse = dates(formats)
+        elif spec.constant is None and isinstance(type_, Date | DateTime) and examples:
+            parse = dates(examples)
         reading = Reading(
             parts=tuple(self.parts(at, spec)),
             empty=frozenset(["", *(self.spec.empty if spec.empty is None else spec.empty)]),
@@ -231,16 +228,6 @@ class _Loader:
         beside = "it stands beside `fields`" if name in ("id", "customer") else None
         self.error("R101", at, f'{kind} has no field "{name}"', beside or suggestion(name, allowed), key=True)
         return False
-
-    def dates_written(self, at: Path_, formats: Iterable[str]) -> None:
-        for format_ in formats:
-            try:
-                datetime.strptime(SAMPLE.strftime(format_), format_)  # noqa: DTZ007 - only the format is of interest
-            except ValueError as failure:
-                self.error("R201", at, f'"{format_}" is not a format of dates: {failure}', "as in %d.%m.%Y or %m/%d/%y")
-            else:
-                if "%" not in format_:
-                    self.error("R201", at, f'"{format_}" names no part of a date', "as in %d.%m.%Y or %m/%d/%y")
 
     def place(self, path: Path_, *, key: bool = False) -> Place:
         return _place(self.root, path, key=key)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rules.mapping.fold import FOLDS
-from rules.mapping.values import CASES, NUMBER_STYLES
+from rules.mapping.values import CASES, NUMBER_STYLES, date_format
 
 
 def _as_list(written: object) -> object:
@@ -23,9 +23,18 @@ def _one_of(*allowed: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _dates_shown(written: object) -> object:
+    examples = _as_list(written)
+    for example in examples if isinstance(examples, list) else ():
+        if isinstance(example, str):
+            date_format(example)
+    return examples
+
+
 Texts: TypeAlias = Annotated[list[str], BeforeValidator(_as_list)]
 Case: TypeAlias = Annotated[str, _one_of(*CASES)]
 How: TypeAlias = Annotated[str, _one_of(*FOLDS)]
+Dates: TypeAlias = Annotated[list[str], BeforeValidator(_dates_shown)]
 NumberStyle: TypeAlias = Annotated[str, _one_of(*NUMBER_STYLES)]
 
 
@@ -45,7 +54,7 @@ class ValueSpec(Spec):
     case: Case | None = None
     values: dict[str, str] = {}
     empty: Texts | None = None
-    dates: Texts | None = None
+    dates: Dates | None = None
     numbers: NumberStyle | None = None
 
     @model_validator(mode="before")
@@ -80,6 +89,6 @@ class MapSpec(Spec):
     encoding: str = "utf-8-sig"
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     empty: Texts = [""]
-    dates: Texts = []
+    dates: Dates = []
     numbers: NumberStyle = "1,234.56"
     records: Annotated[list[RecordSpec], Field(min_length=1)]

@@ -13,7 +13,6 @@ from typing import TypeAlias
 Row: TypeAlias = Mapping[str, object]
 """A row by its columns: texts of a CSV file, any JSON of a JSONL file (numbers as int or Decimal)."""
 
-SAMPLE = datetime(2026, 11, 23, 14, 30)  # noqa: DTZ001 - shows in messages how a date is to be written
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what PostgreSQL's text cannot hold
 NO_VALUE = frozenset({""})
 
@@ -107,9 +106,28 @@ NUMBER_STYLES: Mapping[str, tuple[str, str]] = {
 }
 
 
-def dates(formats: Sequence[str]) -> Callable[[str], str]:
-    """A parser into ISO 8601 that tries formats of strptime in order."""
-    shown = " or ".join(SAMPLE.strftime(format_) for format_ in formats)
+# How dates are written, by example: 31 December 2026, 14:30:45. Each part as strptime calls it.
+DATE_PARTS: Mapping[str, str] = {
+    "2026": "%Y", "26": "%y", "December": "%B", "Dec": "%b", "12": "%m", "31": "%d",
+    "14": "%H", "02": "%I", "30": "%M", "45": "%S", "PM": "%p", "+01:00": "%z", "T": "T",
+}  # fmt: skip
+DATE_PART = re.compile("|".join(map(re.escape, DATE_PARTS)) + r"|[\w%]")
+DATE_NEEDS = ({"%Y", "%y"}, {"%m", "%b", "%B"}, {"%d"})
+
+
+def date_format(example: str) -> str:
+    """The format of strptime for 31 December 2026 as it is written somewhere. Raises ValueError."""
+    parts = DATE_PART.findall(example)
+    formats = {DATE_PARTS.get(part) for part in parts}
+    if None in formats or not all(need & formats for need in DATE_NEEDS):
+        raise ValueError(f'"{example}" does not show how dates are written: write 31 December 2026 that way')
+    return DATE_PART.sub(lambda match: DATE_PARTS[match[0]], example)
+
+
+def dates(examples: Sequence[str]) -> Callable[[str], str]:
+    """A parser into ISO 8601 that tries several ways of writing in order."""
+    formats = [date_format(example) for example in examples]
+    refusal = f"is not a date like {' or '.join(examples)}"
 
     def parse(text: str) -> str:
         for format_ in formats:
@@ -117,7 +135,7 @@ def dates(formats: Sequence[str]) -> Callable[[str], str]:
                 return datetime.strptime(text, format_).isoformat()  # noqa: DTZ007 - the model knows the zone
             except ValueError:
                 continue
-        raise ValueError(f"is not a date like {shown}")
+        raise ValueError(refusal)
 
     return parse
 

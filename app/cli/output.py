@@ -1,0 +1,105 @@
+"""How commands speak: results on stdout, everything else on stderr, and the meaning of exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date, datetime
+from decimal import Decimal
+from enum import IntEnum
+from typing import NoReturn
+
+import typer
+
+
+class Exit(IntEnum):
+    OK = 0
+    FINDINGS = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    REFUSED = 4
+
+
+class CommandError(Exception):
+    """Ends a command with a message that says what happened and what to do."""
+
+    def __init__(self, message: str, code: Exit = Exit.USAGE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def explained(failure: Exception) -> tuple[str, int]:
+    """The words and the exit code of a failure that reached the top."""
+    from app.settings import SettingsError
+    from rules.problems import BadRules
+    from store.migrations import SchemaOutdated
+    from store.session import StoreUnavailable
+
+    match failure:
+        case CommandError():
+            return f"error: {failure}", failure.code
+        case SettingsError():
+            return f"error: {failure}", Exit.USAGE
+        case BadRules():
+            count = len(failure.problems.errors)
+            return f"{failure}\n\n{count} error{'s' if count > 1 else ''} in the rule base", Exit.USAGE
+        case StoreUnavailable():
+            return f"error: {failure}", Exit.UNREACHABLE
+        case SchemaOutdated():
+            return f"error: {failure}", Exit.USAGE
+        case _:
+            kind = type(failure).__name__
+            return (
+                f"error: {kind}: {failure}\nThis is a fault of Relance. Run again with --debug to see where.",
+                Exit.USAGE,
+            )
+
+
+def say(text: str = "") -> None:
+    """A line of the result."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """A line beside the result: progress, hints."""
+    typer.echo(text, err=True)
+
+
+def print_json(document: object) -> None:
+    json.dump(document, sys.stdout, ensure_ascii=False, indent=1, default=_plain)
+    sys.stdout.write("\n")
+
+
+def plain(value: object) -> object:
+    """A value as JSON carries it: exact numbers, dates and moments in ISO 8601."""
+    match value:
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case datetime() | date():
+            return value.isoformat()
+        case tuple() | list():
+            return [plain(v) for v in value]
+        case _:
+            return value
+
+
+def _plain(value: object) -> object:
+    result = plain(value)
+    if result is value:
+        raise TypeError(f"{type(value).__name__} has no JSON form")
+    return result
+
+
+def stop(code: Exit) -> NoReturn:
+    raise typer.Exit(code)
+
+
+def moment(text: str, option: str) -> datetime:
+    """An option's ISO 8601 moment; one without a zone is refused, for it would mean another moment elsewhere."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f'{option} "{text}" is not a moment; write one like 2026-11-23T09:00:00+01:00') from None
+    if value.tzinfo is None:
+        raise CommandError(f'{option} "{text}" has no zone; add one, as in {text}+01:00 or {text}Z')
+    return value

@@ -1,0 +1,180 @@
+"""`relance serve`, `worker`, `demo` and `doctor`: the service itself."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.output import CommandError, Exit, moment, note, print_json, say, stop
+
+if TYPE_CHECKING:
+    from scheduler.clock import Clock
+    from scheduler.worker import Worker
+
+
+def worker(
+    once: Annotated[bool, typer.Option("--once", help="Do what is due, print what was done, and end.")] = False,
+    at: Annotated[str | None, typer.Option(help="With --once: as if it were this moment.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once: print one JSON document.")] = False,
+) -> None:
+    """Evaluate customers that changed or became due, and send what is ready. Any number may run on one database."""
+    from app.settings import load_settings
+    from app.wiring import House, open_store, utc_now
+
+    if at and not once:
+        raise CommandError("--at goes with --once: a running worker keeps the time itself")
+    _log_to_stderr()
+    settings = load_settings()
+    now = moment(at, "--at") if at else utc_now()
+    with open_store(settings) as store:
+        running = House.build(settings, store).worker(now=now)
+        if once:
+            _work_once(running, at=at, as_json=as_json)
+            return
+        clock = _clock(running, settings.tick_s)
+        clock.start()
+        note("worker running; Ctrl-C ends it")
+        _until_stopped()
+        clock.stop()
+        running.release()
+
+
+def _work_once(running: Worker, *, at: str | None, as_json: bool) -> None:
+    from app.wiring import utc_now
+
+    now = moment(at, "--at") if at else utc_now()
+    evaluated = running.evaluate(now=now)
+    sent = running.dispatch(now=now)
+    if as_json:
+        print_json(
+            {
+                "now": now,
+                "customers": evaluated.customers,
+                "raised": evaluated.raised,
+                "resolved": evaluated.resolved,
+                "queued": evaluated.queued,
+                "sent": sent.sent,
+                "retried": sent.retried,
+                "failed": sent.failed,
+                "unknown": sent.unknown,
+                "quarantined": [{"customer": c, "reason": r} for c, r in evaluated.failed],
+                "unaddressed": evaluated.unaddressed,
+            }
+        )
+    else:
+        say(
+            f"{evaluated.customers:,} customers evaluated: {evaluated.raised:,} raised, {evaluated.resolved:,} resolved"
+        )
+        unsent = f"{sent.retried:,} to be tried again, {sent.failed:,} failed, {sent.unknown:,} uncertain"
+        say(f"{sent.sent:,} mails sent, {unsent}")
+        for customer, reason in evaluated.failed:
+            say(f"customer {customer} could not be evaluated: {reason}")
+        if evaluated.unaddressed:
+            count = len(evaluated.unaddressed)
+            say(f"{count:,} recommendations reach nobody: give the customers an owner, or set `nobody`")
+    if evaluated.failed or sent.failed:
+        stop(Exit.FINDINGS)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8000,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Only the pages; `relance worker` runs elsewhere.")
+    ] = False,
+) -> None:
+    """The web pages, and a worker beside them."""
+    import uvicorn
+
+    from app.settings import load_settings
+    from app.wiring import House, open_store, utc_now
+    from web.app import create_app
+
+    _log_to_stderr()
+    settings = load_settings()
+    with open_store(settings) as store:
+        house = House.build(settings, store)
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(house.services()), host=host, port=port, log_level="warning", server_header=False)
+        )
+        running = None if no_worker else house.worker(now=utc_now())
+        clock = _clock(running, settings.tick_s) if running else None
+        if clock:
+            clock.start()
+        note(f"Relance on http://{host}:{port}; Ctrl-C ends it")
+        try:
+            server.run()
+        finally:
+            if clock and running:
+                clock.stop()
+                running.release()
+
+
+def demo(
+    customers: Annotated[int, typer.Option(min=1, max=100_000, help="How many customers to invent.")] = 500,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the pages; 0 takes any.")] = 8000,
+    seed: Annotated[int, typer.Option(help="The same seed invents the same company.")] = 1,
+    once: Annotated[
+        bool, typer.Option("--once", help="Leave the mails in a folder, print the summary, and end.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="With --once: the folder for the mails.")] = Path("relance-demo"),
+) -> None:
+    """An invented company with everything running: a mailbox to read, reminders to act on. Ctrl-C leaves nothing."""
+    from app.demo import run
+
+    _log_to_stderr()
+    run(customers=customers, port=port, seed=seed, out=out if once else None, wait=_until_stopped)
+
+
+def doctor(
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as findings too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Settings, rule base, database, mail and what is stuck: each ok, warning or error, with the way out."""
+    from app.doctor import Health, examine
+    from app.settings import load_settings
+    from app.wiring import utc_now
+
+    findings = list(examine(load_settings(), now=utc_now()))
+    if as_json:
+        print_json(
+            {"checks": [{"check": f.check, "health": f.health.value, "says": f.says, "do": f.do} for f in findings]}
+        )
+    else:
+        for finding in findings:
+            say(f"{finding.health:8} {finding.check}: {finding.says}")
+            if finding.do:
+                say(f"         {finding.do}")
+    bad = {Health.ERROR, Health.WARNING} if strict else {Health.ERROR}
+    if any(finding.health in bad for finding in findings):
+        stop(Exit.FINDINGS)
+
+
+def _clock(running: Worker, tick_s: float) -> Clock:
+    from app.wiring import utc_now
+    from scheduler.clock import Clock
+
+    clock = Clock(time=utc_now)
+    clock.every(tick_s, "evaluate", lambda now: running.evaluate(now=now))
+    clock.every(tick_s, "dispatch", lambda now: running.dispatch(now=now))
+    return clock
+
+
+def _until_stopped() -> None:
+    """Waits for Ctrl-C or SIGTERM."""
+    stopped = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stopped.set())
+    stopped.wait()
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )

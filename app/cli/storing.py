@@ -1,0 +1,134 @@
+"""`relance import` and `relance db`: what goes into the store, and its schema."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.output import CommandError, Exit, moment, note, print_json, say, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from app.importing import ImportReport
+
+db = typer.Typer(no_args_is_help=True, help="The database and its schema.")
+
+
+def import_(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A CSV or JSONL file, plain or gzip; - reads standard input.")
+    ],
+    map_: Annotated[Path, typer.Option("--map", help="The mapping file: which column becomes which field.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what would happen.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write every rejected row and warning to this CSV file.")] = None,
+    at: Annotated[str | None, typer.Option(help="When it was recorded; now unless given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Records into the store. Importing the same file again changes nothing."""
+    from app.importing import DryRun, StoreSink, import_file
+    from app.settings import load_settings
+    from app.tables import BadFile
+    from app.wiring import open_store, utc_now
+    from rules.loader import load
+    from rules.mapping import BadMapping
+    from rules.mapping import load as load_map
+
+    now = moment(at, "--at") if at else utc_now()
+    settings = load_settings()
+    source = sys.stdin.buffer if file == "-" else Path(file)
+    with open_store(settings) as store:
+        sink = DryRun(db=store) if dry_run else StoreSink(db=store, now=now, source=f"import {Path(file).name}")
+        try:
+            mapping = load_map(map_, load(settings.rules).model)
+            with _progress(file) as progress:
+                result = import_file(source, name=file, map_=mapping, sink=sink, report_to=report, progress=progress)
+        except (BadFile, BadMapping) as failure:
+            raise CommandError(str(failure)) from None
+    if as_json:
+        print_json(_as_json(result, dry_run=dry_run))
+    else:
+        _print(result, dry_run=dry_run, report=report)
+    if result.rejected:
+        stop(Exit.FINDINGS)
+
+
+def _as_json(report: ImportReport, *, dry_run: bool) -> dict[str, object]:
+    kinds: dict[str, dict[str, int]] = {}
+    for (kind, outcome), count in sorted(report.written.items()):
+        kinds.setdefault(kind, {"new": 0, "changed": 0, "unchanged": 0})[outcome.value] = count
+    return {
+        "dry_run": dry_run,
+        "rows": report.rows,
+        "rejected": report.rejected,
+        "warnings": report.warnings,
+        "kinds": kinds,
+    }
+
+
+def _print(result: ImportReport, *, dry_run: bool, report: Path | None) -> None:
+    from store.dossiers import Outcome
+
+    kinds = sorted({kind for kind, _ in result.written})
+    for kind in kinds:
+        counts = ", ".join(f"{result.written[kind, outcome]:,} {outcome}" for outcome in Outcome)
+        say(f"{kind}: {counts}")
+    would = " (nothing was written: --dry-run)" if dry_run else ""
+    say(f"{result.rows:,} rows read, {result.rejected:,} rejected, {result.warnings:,} warnings{would}")
+    for severity, findings in result.first.items():
+        for finding in findings:
+            say(f"  line {finding.line}: {severity}: {finding.reason}")
+    shown = sum(len(findings) for findings in result.first.values())
+    if report is not None:
+        say(f"every one of them is in {report}")
+    elif result.rejected + result.warnings > shown:
+        note("Add --report FILE.csv to see every one of them.")
+
+
+@contextmanager
+def _progress(file: str) -> Generator[Callable[[int], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    if file == "-" or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    size = Path(file).stat().st_size if Path(file).is_file() else None
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"importing {Path(file).name}", total=size)
+        yield lambda read: bar.update(task, completed=read)
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the schema to what this version needs; creates the database where there is none."""
+    from app.settings import load_settings
+    from store import migrations
+    from store.session import Database
+
+    settings = load_settings()
+    with Database.connect(settings.database) as store:
+        before = migrations.current(store)
+        migrations.upgrade(store)
+        after = migrations.current(store)
+        say(f"{store}: schema {after}" + (" (unchanged)" if before == after else f", was {before or 'empty'}"))
+
+
+@db.command()
+def current() -> None:
+    """Which schema the database has, and which one this version needs."""
+    from app.settings import load_settings
+    from store import migrations
+    from store.session import Database
+
+    with Database.connect(load_settings().database) as store:
+        have, need = migrations.current(store), migrations.head()
+        say(f"{store}: schema {have or 'empty'}, needed {need}")
+        if have != need:
+            note("Run: relance db upgrade")
+            stop(Exit.FINDINGS)

@@ -1,0 +1,184 @@
+"""`relance demo`: an invented company in a temporary folder, with a mail server and a mailbox of its own."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import uvicorn
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from app.cli.output import CommandError, note, say
+from app.demo_data import DemoCompany, company
+from app.settings import Mail, Settings
+from app.wiring import House, open_store, utc_now
+from scheduler.clock import Clock
+from scheduler.dispatch import Dispatched
+from scheduler.evaluate import Outcome
+from store import dossiers, migrations, people
+from store.session import Database
+from web.app import create_app
+from web.mailbox import StoredMail, create_mailbox
+
+LOOPBACK = "127.0.0.1"
+TICK_S = 1.0
+BATCH = 1000  # records in a transaction
+
+
+@dataclass(slots=True)
+class Mailbox:
+    """The demo's mail server: keeps what arrives, in memory."""
+
+    mails: list[StoredMail] = field(default_factory=list[StoredMail])
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        raw = envelope.content if isinstance(envelope.content, bytes) else b""
+        message = message_from_bytes(raw, policy=policy.default)
+        self.mails.append(
+            StoredMail(
+                id=str(len(self.mails) + 1),
+                recipient=envelope.rcpt_tos[0],
+                subject=str(message["Subject"]),
+                received_at=utc_now(),
+                raw=raw,
+            )
+        )
+        return "250 OK"
+
+
+def run(*, customers: int, port: int, seed: int, out: Path | None, wait: Callable[[], None]) -> None:
+    """Everything until `wait` returns; with `out` the mails go into that folder and nothing keeps running."""
+    if out is not None and out.exists() and any(out.iterdir()):
+        raise CommandError(f"{out} is not empty; name another folder with --out")
+    mailbox = Mailbox()
+    with (
+        tempfile.TemporaryDirectory(prefix="relance-demo-") as folder,
+        _listening(port) as listener,
+        _mail_server(mailbox) as mail_port,
+    ):
+        address = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+        settings = _settings(Path(folder), mail_port=mail_port, base_url=address)
+        note(f"inventing a company with {customers:,} customers ...")
+        invented = company(seed=seed, customers=customers, now=utc_now())
+        _write_rules(Path(settings.rules[1]), invented)
+        with Database.connect(settings.database) as db:
+            migrations.upgrade(db)
+        with open_store(settings) as db:
+            _fill(db, invented, now=utc_now())
+            house = House.build(settings, db)
+            evaluated, sent = _first_run(house)
+            _summary(invented, evaluated, sent, mailbox)
+            if out is not None:
+                _leave(out, mailbox)
+            else:
+                _serve(house, mailbox, listener, address, wait)
+
+
+def _settings(folder: Path, *, mail_port: int, base_url: str) -> Settings:
+    return Settings.model_validate(
+        {
+            "database": f"sqlite:///{folder / 'relance.db'}",
+            "rules": ["base", str(folder / "rules")],
+            "base_url": base_url,
+            "secret_keys": [secrets.token_urlsafe(32)],
+            "mail": Mail(host=LOOPBACK, port=mail_port, sender="relance@example.com", name="Relance"),
+        }
+    )
+
+
+@contextmanager
+def _listening(port: int) -> Generator[socket.socket]:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+    except OSError:
+        listener.close()
+        raise CommandError(f"port {port} is in use; name another one, as in --port {port + 1}, or 0 for any") from None
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _mail_server(mailbox: Mailbox) -> Generator[int]:
+    with _free_port() as port:
+        pass
+    controller = Controller(mailbox, hostname=LOOPBACK, port=port)
+    controller.start()
+    try:
+        yield port
+    finally:
+        controller.stop()
+
+
+@contextmanager
+def _free_port() -> Generator[int]:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        yield probe.getsockname()[1]
+
+
+def _write_rules(folder: Path, invented: DemoCompany) -> None:
+    folder.mkdir()
+    for name, text in invented.rules.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _fill(db: Database, invented: DemoCompany, *, now: datetime) -> None:
+    people.save(db, invented.people, now=now)
+    for start in range(0, len(invented.records), BATCH):
+        dossiers.upsert(db, invented.records[start : start + BATCH], now=now, source="demo")
+
+
+def _first_run(house: House) -> tuple[Outcome, Dispatched]:
+    now = utc_now()
+    worker = house.worker(now=now)
+    return worker.evaluate(now=now), worker.dispatch(now=now)
+
+
+def _summary(invented: DemoCompany, evaluated: Outcome, sent: Dispatched, mailbox: Mailbox) -> None:
+    kinds = Counter(record.kind for record in invented.records)
+    say(f"{len(invented.people)} people, {', '.join(f'{count:,} {kind}' for kind, count in sorted(kinds.items()))}")
+    say(f"{evaluated.customers:,} customers evaluated, {evaluated.raised:,} recommendations, {sent.sent:,} mails sent")
+    for recipient, count in sorted(Counter(mail.recipient for mail in mailbox.mails).items()):
+        say(f"  {count:>4} to {recipient}")
+
+
+def _leave(out: Path, mailbox: Mailbox) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for mail in mailbox.mails:
+        message = message_from_bytes(mail.raw, policy=policy.default)
+        html = message.get_body(("html",))
+        (out / f"{int(mail.id):04}.eml").write_bytes(mail.raw)
+        if html is not None:
+            (out / f"{int(mail.id):04}.html").write_text(html.get_content(), encoding="utf-8")
+    say(f"the mails are in {out}/")
+
+
+def _serve(house: House, mailbox: Mailbox, listener: socket.socket, address: str, wait: Callable[[], None]) -> None:
+    app = create_app(house.services())
+    app.include_router(create_mailbox(lambda: tuple(mailbox.mails)))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
+    pages = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    worker = house.worker(now=utc_now())
+    clock = Clock(time=utc_now)
+    clock.every(TICK_S, "evaluate", lambda now: worker.evaluate(now=now))
+    clock.every(TICK_S, "dispatch", lambda now: worker.dispatch(now=now))
+    pages.start()
+    clock.start()
+    say(f"\nThe mailbox is open:\n\n  {address}/mailbox\n")
+    note("Ctrl-C ends the demo and leaves nothing behind")
+    wait()
+    clock.stop()
+    server.should_exit = True
+    pages.join(timeout=10)

@@ -1,0 +1,120 @@
+"""`relance doctor`: what is well, what is not, and the way out of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from app.settings import Settings, SettingsError
+from app.wiring import open_store
+from domain.delivery import DeliveryState, SendError
+from notifiers.smtp import SmtpNotifier, SmtpServer
+from rules.loader import check
+from store import due, outbox, people
+from store.migrations import SchemaOutdated
+from store.session import Database, StoreUnavailable
+
+LATE = timedelta(minutes=5)  # a worker that runs is never further behind
+
+
+class Health(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One examination. `do` is the way out; None where nothing needs doing."""
+
+    check: str
+    health: Health
+    says: str
+    do: str | None = None
+
+
+def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
+    """Every examination, those that cannot be made included. Nothing is changed and no mail is sent."""
+    yield _keys(settings)
+    yield _rules(settings)
+    yield _mail(settings)
+    try:
+        with open_store(settings) as db:
+            yield Finding(check="database", health=Health.OK, says=f"{db} answers, its schema is current")
+            yield from _store(db, now=now)
+    except StoreUnavailable as failure:
+        yield Finding(check="database", health=Health.ERROR, says=str(failure), do="check the setting `database`")
+    except SchemaOutdated as failure:
+        yield Finding(check="database", health=Health.ERROR, says=str(failure), do="run: relance db upgrade")
+
+
+def _keys(settings: Settings) -> Finding:
+    try:
+        count = len(settings.keys())
+    except SettingsError as failure:
+        return Finding(check="settings", health=Health.ERROR, says="secret_keys is missing", do=str(failure))
+    return Finding(check="settings", health=Health.OK, says=f"readable, {count} signing key{'s' if count > 1 else ''}")
+
+
+def _rules(settings: Settings) -> Finding:
+    checked = check(settings.rules)
+    if checked.problems.errors:
+        says = f"{len(checked.problems.errors)} errors in {', '.join(settings.rules)}"
+        return Finding(check="rules", health=Health.ERROR, says=says, do="run: relance rules check")
+    if not checked.rulebase.rules:
+        return Finding(check="rules", health=Health.WARNING, says="there are no rules", do="set `rules`")
+    return Finding(check="rules", health=Health.OK, says=f"{len(checked.rulebase.rules)} rules, no errors")
+
+
+def _mail(settings: Settings) -> Finding:
+    server = settings.mail.server()
+    where = f"{server.host}:{server.port}"
+    try:
+        asyncio.run(_knock(server))
+    except SendError as refusal:
+        do = "check the settings under `mail`"
+        return Finding(check="mail", health=Health.ERROR, says=f"{where}: {refusal}", do=do)
+    return Finding(check="mail", health=Health.OK, says=f"{where} answers")
+
+
+async def _knock(server: SmtpServer) -> None:
+    async with SmtpNotifier(server=server).open() as line:
+        await line.check()
+
+
+def _store(db: Database, *, now: datetime) -> Iterator[Finding]:
+    known = people.load(db).by_id
+    yield Finding(
+        check="people",
+        health=Health.OK if known else Health.WARNING,
+        says=f"{len(known):,} people",
+        do=None if known else "import people: without them reminders reach nobody",
+    )
+    late = due.due_count(db, now=now - LATE)
+    yield Finding(
+        check="worker",
+        health=Health.WARNING if late else Health.OK,
+        says=f"{late:,} customers have been due for more than {LATE.seconds // 60} minutes"
+        if late
+        else "nothing is late",
+        do="run: relance worker" if late else None,
+    )
+    failed = due.failed(db)
+    for failure in failed[:5]:
+        yield Finding(
+            check="customer",
+            health=Health.ERROR,
+            says=f"{failure.dossier} could not be evaluated: {failure.reason}",
+            do=f"correct its data; tried again at {failure.retry_at.isoformat()}",
+        )
+    counts = outbox.counts(db)
+    stuck = {s: counts[s] for s in (DeliveryState.FAILED, DeliveryState.DEAD, DeliveryState.UNKNOWN) if counts.get(s)}
+    yield Finding(
+        check="deliveries",
+        health=Health.WARNING if stuck else Health.OK,
+        says=", ".join(f"{count:,} {state}" for state, count in stuck.items()) or "none is stuck",
+        do="see them: relance deliveries list" if stuck else None,
+    )

@@ -1,0 +1,136 @@
+"""Settings: one file and the environment, checked before anything starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from notifiers.smtp import SmtpServer, Tls
+
+FILE = "relance.toml"
+PREFIX = "RELANCE_"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names it and says where to set it."""
+
+
+class Mail(BaseModel):
+    """Where mail is handed over, and whom it comes from."""
+
+    model_config = {"extra": "forbid"}
+
+    host: str = "localhost"
+    port: Annotated[int, Field(ge=1, le=65535)] = 25
+    username: str | None = None
+    password: SecretStr | None = None
+    tls: Tls = Tls.NONE
+    sender: str = "relance@localhost.localdomain"
+    name: str = "Relance"
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+
+    def server(self) -> SmtpServer:
+        """Raises ValueError where the sender is no address."""
+        return SmtpServer(
+            host=self.host,
+            port=self.port,
+            sender=self.sender,
+            username=self.username,
+            password=self.password.get_secret_value() if self.password else None,
+            tls=self.tls,
+            timeout_s=self.timeout_s,
+        )
+
+    @field_validator("sender")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        SmtpServer(host="", port=25, sender=value)
+        return value
+
+
+class Settings(BaseSettings):
+    """Every setting has a default but `secret_keys`, which nobody else may know."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
+
+    database: str = "sqlite:///relance.db"
+    rules: list[str] = ["base"]
+    base_url: str = "http://127.0.0.1:8000"
+    secret_keys: list[SecretStr] = []
+    crm_url: str | None = None
+    nobody: str | None = None
+    tick_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    mail: Mail = Mail()
+
+    @field_validator("base_url")
+    @classmethod
+    def _a_web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError("must begin with http:// or https://")
+        return value
+
+    @field_validator("crm_url")
+    @classmethod
+    def _a_customer_page(cls, value: str | None) -> str | None:
+        if value is not None and ("{customer}" not in value or urlsplit(value).scheme not in ("http", "https")):
+            raise ValueError("must be a web address with {customer} in it")
+        return value
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _long_keys(cls, value: list[SecretStr]) -> list[SecretStr]:
+        if any(len(key.get_secret_value()) < 16 for key in value):
+            raise ValueError("each key needs at least 16 characters")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, settings_file())
+
+    def keys(self) -> list[str]:
+        """The keys that sign links. Raises `SettingsError` when there are none."""
+        if not self.secret_keys:
+            raise SettingsError(
+                f"secret_keys is missing: links in mails are signed with it. Make one with\n\n"
+                f'    python -c "import secrets; print(secrets.token_urlsafe(32))"\n\n'
+                f'and set it as {PREFIX}SECRET_KEYS=\'["..."]\' or as secret_keys = ["..."] in {FILE}'
+            )
+        return [key.get_secret_value() for key in self.secret_keys]
+
+
+def settings_file() -> Path:
+    """The settings file: RELANCE_SETTINGS names it, else relance.toml in the current folder."""
+    return Path(os.environ.get(f"{PREFIX}SETTINGS", FILE))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Raises `SettingsError` with every wrong setting, where it was set and what is wrong with it."""
+    named = os.environ.get(f"{PREFIX}SETTINGS")
+    if named and not Path(named).is_file():
+        raise SettingsError(f"{PREFIX}SETTINGS names {named}, which is not a file")
+    try:
+        return Settings(**overrides)
+    except ValidationError as failure:
+        raise SettingsError("\n".join(_line(error["loc"], error["msg"]) for error in failure.errors())) from None
+    except ValueError as failure:  # the file is not TOML, or a list in the environment is not JSON
+        raise SettingsError(f"the settings cannot be read: {failure}") from None
+
+
+def _line(place: tuple[int | str, ...], message: str) -> str:
+    name = ".".join(map(str, place))
+    variable = PREFIX + "__".join(str(part).upper() for part in place if isinstance(part, str))
+    source = f"environment variable {variable}" if variable in os.environ else str(settings_file())
+    return f"setting {name}: {message.removeprefix('Value error, ')} (set in {source})"

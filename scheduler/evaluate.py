@@ -1,0 +1,213 @@
+"""Claimed customers into decisions, decisions into one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from domain.delivery import NewDelivery
+from domain.person import People
+from domain.recommendation import Key, Match, Recommendation, State, recommendation_id, reconcile
+from domain.record import Timeline
+from rules.rulebase import Decision, RuleBase, Undecidable
+from store import dossiers, due, evaluations, recommendations
+from store.due import Claim
+from store.evaluations import Evaluated
+from store.rulebases import Published
+from store.session import Database
+
+CLAIM_LIMIT = 200  # keeps one transaction short
+LEASE_S = 120.0  # longer than a claim takes; a worker that died is taken over after it
+QUARANTINE = timedelta(hours=1)  # before a customer that could not be evaluated is tried again
+FIRST = 0  # the occurrence of a recommendation's first reminder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """A rule base as it was published, and the people it speaks to.
+
+    `nobody`: who gets what belongs to nobody; None leaves it unsent, and visible as that.
+    """
+
+    base: RuleBase
+    published: Published
+    people: People
+    nobody: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What an evaluation did, in numbers, with every customer that failed and why."""
+
+    customers: int = 0
+    raised: int = 0
+    resolved: int = 0
+    queued: int = 0
+    lost: int = 0  # written by someone meanwhile; they are due again
+    failed: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    unaddressed: list[str] = field(default_factory=list[str])  # open recommendations that reach nobody
+
+    def add(self, other: Outcome) -> None:
+        self.customers += other.customers
+        self.raised += other.raised
+        self.resolved += other.resolved
+        self.queued += other.queued
+        self.lost += other.lost
+        self.failed += other.failed
+        self.unaddressed += other.unaddressed
+
+
+def evaluate_due(db: Database, rules: Rules, *, now: datetime, owner: str, limit: int = CLAIM_LIMIT) -> Outcome:
+    """Evaluate up to `limit` customers that changed or became due. `customers` is 0 when none was."""
+    outcome = Outcome()
+    claims = due.claim(db, now=now, limit=limit, owner=owner, lease_s=LEASE_S)
+    if not claims:
+        return outcome
+    since = {claim.dossier: _since(claim, rules.published) for claim in claims}
+    timelines = dossiers.timelines(db, since)
+    running = recommendations.running(db, since)
+    results: list[Evaluated] = []
+    for claim in claims:
+        timeline = timelines.get(claim.dossier)
+        if timeline is None:
+            continue
+        try:
+            results.append(_evaluated(claim, timeline, running.get(claim.dossier, ()), rules, outcome, now=now))
+        except Undecidable as failure:
+            # One customer must never stop the others, nor be retried in a tight loop.
+            due.quarantine(db, claim, reason=str(failure), now=now, until=now + QUARANTINE)
+            outcome.failed.append((claim.dossier, str(failure)))
+    lost = evaluations.commit_many(db, results)
+    for result in results:
+        if result.claim.dossier not in lost:
+            outcome.customers += 1
+            outcome.raised += len(result.raised)
+            outcome.resolved += sum(r.state is State.RESOLVED for r in (*result.updated, *result.raised))
+            outcome.queued += len(result.deliveries)
+    outcome.lost += len(lost)
+    return outcome
+
+
+def _since(claim: Claim, published: Published) -> datetime | None:
+    """Where the replay begins: the last evaluation, or the rules' publication where that came later."""
+    if claim.evaluated_at is None or claim.rulebase == published.hash:
+        return claim.evaluated_at
+    return max(claim.evaluated_at, published.published_at)
+
+
+def _evaluated(
+    claim: Claim,
+    timeline: Timeline,
+    running: Collection[Recommendation],
+    rules: Rules,
+    outcome: Outcome,
+    *,
+    now: datetime,
+) -> Evaluated:
+    begin = _since(claim, rules.published)
+    if begin is None:
+        first_write = timeline.changes[0][0] if timeline.changes else now
+        begin = max(first_write, min(rules.published.published_at, now))
+    episodes = _Episodes(rules=rules, dossier=claim.dossier, running={r.key: r for r in running})
+    decision: Decision | None = None
+    for decision in rules.base.replay(timeline, since=begin, until=now, people=rules.people):
+        episodes.pass_(decision)
+    next_check = decision.next_check if decision else None
+    # A write that another machine's clock dates after ours waits for its moment.
+    ahead = [moment for moment, _ in timeline.changes if moment > now]
+    deliveries = tuple(episodes.deliveries(now=now)) if decision else ()
+    outcome.unaddressed += episodes.unaddressed
+    return Evaluated(
+        claim=claim,
+        raised=tuple(episodes.raised.values()),
+        updated=tuple(episodes.updated.values()),
+        deliveries=deliveries,
+        next_check=min((m for m in (next_check, *ahead) if m is not None), default=None),
+        evaluated_at=now,
+        rulebase=rules.published.hash,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Episodes:
+    """One customer's episodes while its past is replayed."""
+
+    rules: Rules
+    dossier: str
+    running: dict[Key, Recommendation]
+    raised: dict[str, Recommendation] = field(default_factory=dict[str, Recommendation])
+    updated: dict[str, Recommendation] = field(default_factory=dict[str, Recommendation])
+    unaddressed: list[str] = field(default_factory=list[str])
+    released: set[str] = field(default_factory=set[str])
+
+    def pass_(self, decision: Decision) -> None:
+        """Raise, keep and end so that exactly what the decision wants has a running episode."""
+        wanted = [match for match in decision.matches if self._reaches(match, decision)]
+        held = self.rules.base.held_back(wanted)
+        changes = reconcile(wanted=wanted, running=self.running.values())
+        for ended in changes.ended:
+            over = ended.end(at=decision.now)
+            del self.running[ended.key]
+            # Begun and ended within this replay: it came and went while nobody looked.
+            self._keep(replace(over, missed=over.state is State.RESOLVED) if ended.id in self.raised else over)
+        for match in changes.raised:
+            raised = self._raise(match, decision, held.get(match, ()))
+            self.running[match.key] = self.raised[raised.id] = raised
+        for kept in changes.kept:
+            by = held.get(Match(rule=kept.rule, subject=kept.subject), ())
+            if by != kept.advice.held_back_by:
+                changed = replace(kept, advice=replace(kept.advice, held_back_by=by))
+                self.running[kept.key] = changed
+                self._keep(changed)
+                if not by:
+                    self.released.add(kept.id)
+
+    def _keep(self, recommendation: Recommendation) -> None:
+        home = self.raised if recommendation.id in self.raised else self.updated
+        home[recommendation.id] = recommendation
+
+    def _reaches(self, match: Match, decision: Decision) -> bool:
+        rollout = self.rules.base.by_id[match.rule].rollout
+        owner = self.rules.people.get(self.rules.base.owner(match, decision.facts))
+        return rollout.reaches(rule=match.rule, customer=self.dossier, team=owner.team if owner else None)
+
+    def _raise(self, match: Match, decision: Decision, held_by: tuple[str, ...]) -> Recommendation:
+        advice = self.rules.base.advise(
+            match, decision.facts, now=decision.now, opened_at=decision.now, people=self.rules.people
+        )
+        return Recommendation(
+            id=recommendation_id(dossier=self.dossier, match=match, opened_at=decision.now),
+            dossier=self.dossier,
+            rule=match.rule,
+            rule_version=self.rules.published.versions.get(match.rule, 0),
+            subject=match.subject,
+            opened_at=decision.now,
+            advice=replace(advice, held_back_by=held_by),
+        )
+
+    def deliveries(self, *, now: datetime) -> Iterator[NewDelivery]:
+        """The first reminder of everything that is new, open and not held back at the end of the replay."""
+        for recommendation in self.running.values():
+            new = recommendation.id in self.raised or recommendation.id in self.released
+            silent = self.rules.base.by_id[recommendation.rule].rollout.silent
+            if not new or silent or recommendation.state is not State.OPEN or recommendation.advice.held_back_by:
+                continue
+            reached = False
+            for person, address in self._addressees(recommendation):
+                reached = True
+                yield NewDelivery(
+                    recommendation=recommendation.id, person=person, destination=address, occurrence=FIRST, due_at=now
+                )
+            if not reached:
+                self.unaddressed.append(recommendation.id)
+
+    def _addressees(self, recommendation: Recommendation) -> Iterator[tuple[str, str]]:
+        """(person's id, address) of everyone the recommendation goes to and who can be reached."""
+        fallback = (self.rules.nobody,) if self.rules.nobody else ()
+        for name in recommendation.advice.to or fallback:
+            person = self.rules.people.get(name)
+            if person is not None:
+                yield person.id, person.email
+            elif "@" in name:
+                yield name, name

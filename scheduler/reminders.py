@@ -1,0 +1,93 @@
+"""A recommendation as the reminder one person reads: fresh facts, their language, their links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.delivery import Link, Reminder
+from domain.person import People, Person
+from domain.recommendation import Match, Recommendation
+from domain.record import CUSTOMER, Dossier
+from rules.rule import in_language
+from rules.rulebase import RuleBase
+
+SUBJECT_LIMIT = 110  # characters of a subject line that people still see
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReminderWriter:
+    """Writes reminders. `links`: the signed links for (recommendation, person). `crm_url` may hold `{customer}`."""
+
+    base: RuleBase
+    people: People
+    links: Callable[[str, str, datetime], Mapping[Link, str]]
+    crm_url: str | None = None
+
+    def write(
+        self,
+        recommendation: Recommendation,
+        dossier: Dossier,
+        *,
+        person: str,
+        now: datetime,
+        language: str | None = None,
+    ) -> Reminder:
+        """In the person's language unless another is asked for.
+
+        Raises KeyError where the rule or its subject is gone, `Unreadable` where the data is.
+        """
+        base = self.base
+        reader = self.people.get(person)
+        language = language or (reader.language if reader else None) or base.company.language
+        facts = base.facts(dossier)
+        match = Match(rule=recommendation.rule, subject=recommendation.subject)
+        advice = base.advise(
+            match, facts, now=now, opened_at=recommendation.opened_at, people=self.people, language=language
+        )
+        wording = base.wording(facts, now=now, people=self.people, language=language)
+        rule, this = base.by_id[match.rule], base.subject(match, facts)
+        title = in_language(rule.title, language, base.company.language)
+        customer = dossier.name
+        topic = wording.label(match.subject.kind)
+        if match.subject.kind != CUSTOMER:
+            topic = f"{topic} {match.subject.id}"
+        stake = None if advice.worth is None else wording.voice.money(advice.worth)
+        return Reminder(
+            language=language,
+            subject=_shortened(f"{customer}: {title}" + (f" ({stake})" if stake else "")),
+            preheader=advice.say,
+            verdict=advice.recommend.value,
+            topic=topic,
+            due=None if advice.due is None else wording.voice.short_day(advice.due),
+            title=f"{customer}: {title}",
+            why=advice.say,
+            stake=stake,
+            action=wording.action(advice.do, customer),
+            facts=wording.facts(match.subject.kind, this),
+            instead=tuple(wording.action(do, customer) for do in advice.instead),
+            rule=rule.id,
+            rule_title=title,
+            rule_version=recommendation.rule_version,
+            matched=tuple(
+                wording.reason_with_value(reason) for reason in base.why(match, facts, now=now, people=self.people)
+            ),
+            recipient=reader.email if reader else person,
+            role=self._role(recommendation, reader, owner=base.owner(match, facts)),
+            links=self.links(recommendation.id, person, now),
+            crm_url=self.crm_url.format(customer=dossier.id) if self.crm_url else None,
+        )
+
+    def _role(self, recommendation: Recommendation, reader: Person | None, *, owner: str | None) -> str:
+        if reader is None:
+            return "named"
+        if reader.id == owner:
+            return "owner"
+        if self.people.lead_of(owner) == reader:
+            return "lead"
+        return "manager" if self.people.manager_of(owner) == reader else "named"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SUBJECT_LIMIT else text[: SUBJECT_LIMIT - 1].rstrip() + "…"

@@ -1,0 +1,247 @@
+"""Writing records, and reading dossiers as they are and as they were.
+
+A write that changes nothing leaves no trace. Any other leaves a history row and wakes the customer, in one
+transaction: `check_at` falls to now, and `version` rises so that an evaluation under way is repeated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from itertools import groupby
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple, TypeAlias
+
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy import delete as delete_from
+
+from domain.record import Dossier, Fields, Record, RecordRef, Timeline, dossier_id
+from store.dialects import among, insert_many
+from store.due import wake
+from store.session import Database
+from store.tables import AnyRow, customers, record_history, records
+
+
+class Outcome(StrEnum):
+    """What a write did."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    DELETED = "deleted"
+
+    @classmethod
+    def of(cls, before: object | None, after: object) -> Outcome:
+        if before is None:
+            return cls.NEW
+        return cls.UNCHANGED if before == after else cls.CHANGED
+
+
+class Stored(NamedTuple):
+    """A record as its row holds it."""
+
+    dossier: str
+    customer: str | None
+    fields: str
+
+
+Name: TypeAlias = tuple[str, str]
+"""A record's kind and id; a bare tuple, as there are many of them."""
+
+States: TypeAlias = dict[Name, Stored | None]
+
+COLUMNS = ("kind", "id", *Stored._fields)
+
+_THE_RECORD = and_(records.c.kind == bindparam("_kind"), records.c.id == bindparam("_id"))
+
+
+def upsert(db: Database, written: Sequence[Record], *, now: datetime, source: str) -> list[Outcome]:
+    """Write records whole, in one transaction; the same record again is UNCHANGED. One outcome per record.
+
+    The same record twice in a batch: as if one was written after the other, and only the last is kept.
+    """
+    while True:
+        with db.begin() as connection:
+            before = _stored(connection, {(record.kind, record.id) for record in written})
+            after = dict(before)
+            outcomes: list[Outcome] = []
+            for record in written:
+                name = record.kind, record.id
+                state = Stored(dossier_id(record), record.customer, _ENCODER.encode(record.fields))
+                outcomes.append(Outcome.of(after[name], state))
+                after[name] = state
+            if _replace(connection, before, after, now=now, source=source):
+                return outcomes
+            connection.rollback()  # another writer created one of them just now: look again
+
+
+def delete(db: Database, refs: Sequence[RecordRef], *, now: datetime, source: str) -> list[Outcome]:
+    """Delete records. One outcome per reference: DELETED, or UNCHANGED where there was no such record (any more)."""
+    with db.begin() as connection:
+        before = _stored(connection, {(ref.kind, ref.id) for ref in refs})
+        _replace(connection, before, dict.fromkeys(before), now=now, source=source)
+        return [Outcome.DELETED if before.pop((ref.kind, ref.id), None) else Outcome.UNCHANGED for ref in refs]
+
+
+def load(db: Database, dossier: str) -> Dossier | None:
+    """The dossier as it is; None without any record."""
+    return load_many(db, [dossier]).get(dossier)
+
+
+def load_many(db: Database, dossiers: Collection[str]) -> dict[str, Dossier]:
+    """Dossiers as they are, by id, in one query. One without any record is absent."""
+    with db.read() as connection:
+        rows = connection.execute(
+            select(records).where(among(records.c.dossier, dossiers)).order_by(records.c.kind, records.c.id)
+        ).all()
+    found = defaultdict[str, list[Record]](list)
+    for row in rows:
+        found[row.dossier].append(_record(row))
+    return {id_: Dossier(id=id_, records=tuple(of_dossier)) for id_, of_dossier in found.items()}
+
+
+def timelines(db: Database, since: Mapping[str, datetime | None]) -> dict[str, Timeline]:
+    """Each dossier as it was at its moment, and as every later moment of writing left it.
+
+    A moment of None: from the first write on, which is then the dossier at the start. Dossiers that were never
+    written are absent; one that lost all its records is there, empty.
+    """
+    by_dossier = defaultdict[str, list[AnyRow]](list)
+    with db.read() as connection:
+        # Two queries, so that one new customer does not have the long past of all the others read.
+        known = [moment for moment in since.values() if moment is not None]
+        for row in (
+            *_history(connection, [id_ for id_, moment in since.items() if moment is None], after=None),
+            *_history(connection, [id_ for id_, moment in since.items() if moment], after=min(known, default=None)),
+        ):
+            by_dossier[row.dossier].append(row)
+    return {id_: _timeline(id_, rows, since[id_]) for id_, rows in by_dossier.items()}
+
+
+def ids(db: Database, *, after: str = "", limit: int) -> list[str]:
+    """A page of all dossiers' ids, in their order, beginning after the last one of the page before."""
+    with db.read() as connection:
+        page = select(customers.c.id).where(customers.c.id > after).order_by(customers.c.id).limit(limit)
+        return list(connection.scalars(page))
+
+
+def counts(db: Database) -> dict[str, int]:
+    """How many records there are of each kind."""
+    per_kind = select(records.c.kind, func.count().label("total")).group_by(records.c.kind).order_by(records.c.kind)
+    with db.read() as connection:
+        return {row.kind: row.total for row in connection.execute(per_kind)}
+
+
+# --- writing ---
+
+
+def _stored(connection: Connection, names: Collection[Name]) -> States:
+    """What is stored under each name, locked until the transaction ends."""
+    wanted = sorted(names)
+    found: States = dict.fromkeys(wanted)
+    for kind, of_kind in groupby(wanted, key=itemgetter(0)):
+        rows = connection.execute(
+            select(records.c.id, records.c.dossier, records.c.customer, records.c.fields)
+            .where(records.c.kind == kind, among(records.c.id, [id_ for _, id_ in of_kind]))
+            .order_by(records.c.id)
+            .with_for_update()
+        )
+        found |= {(kind, id_): Stored(*stored) for id_, *stored in rows}
+    return found
+
+
+def _replace(connection: Connection, before: States, after: States, *, now: datetime, source: str) -> bool:
+    """Make the difference. False when a record that had to be created is there by now."""
+    created: list[tuple[str | None, ...]] = []
+    changed: list[dict[str, Any]] = []
+    removed: list[dict[str, Any]] = []
+    history: list[tuple[str | None, ...]] = []
+    touched: set[str] = set()
+    for (kind, id_), new in after.items():
+        old = before[kind, id_]
+        if new == old:
+            continue
+        where = {"_kind": kind, "_id": id_}
+        if old and (new is None or new.dossier != old.dossier):
+            history.append((kind, id_, old.dossier, None, None))
+            touched.add(old.dossier)
+        if new is None:
+            removed.append(where)
+            continue
+        history.append((kind, id_, *new))
+        touched.add(new.dossier)
+        if old is None:
+            created.append((kind, id_, *new))
+        else:
+            changed.append(where | new._asdict() | {"updated_at": now})
+    if created and insert_many(connection, records, COLUMNS, created, same={"updated_at": now}) != len(created):
+        return False
+    if changed:
+        connection.execute(update(records).where(_THE_RECORD), changed)
+    if removed:
+        connection.execute(delete_from(records).where(_THE_RECORD), removed)
+    if history:
+        insert_many(connection, record_history, COLUMNS, history, same={"recorded_at": now, "source": source})
+        wake(connection, touched, now=now)
+    return True
+
+
+def _exactly(value: Any) -> dict[str, str]:
+    if isinstance(value, Decimal):
+        return {"decimal": str(value)}
+    raise TypeError(f"a field holds text, a number or true and false, not {type(value).__name__}")
+
+
+# Canonical, and numbers exact: a Decimal is {"decimal": "1.50"}.
+_ENCODER = json.JSONEncoder(default=_exactly, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+# --- reading ---
+
+
+def _decode(text: str) -> Fields:
+    fields: dict[str, Any] = json.loads(text)
+    return {name: Decimal(value["decimal"]) if isinstance(value, dict) else value for name, value in fields.items()}
+
+
+def _record(row: AnyRow) -> Record:
+    return Record(kind=row.kind, id=row.id, customer=row.customer, fields=_decode(row.fields))
+
+
+def _history(connection: Connection, dossiers: Collection[str], *, after: datetime | None) -> Sequence[AnyRow]:
+    """History rows in order of time; of those that were superseded by `after`, none."""
+    in_time = (record_history.c.recorded_at, record_history.c.seq)
+    of_one_record = [record_history.c.dossier, record_history.c.kind, record_history.c.id]
+    superseded_at = func.lead(record_history.c.recorded_at).over(partition_by=of_one_record, order_by=in_time)
+    written = (
+        select(record_history, superseded_at.label("superseded_at"))
+        .where(among(record_history.c.dossier, dossiers))
+        .subquery()
+    )
+    relevant = select(written).order_by(written.c.recorded_at, written.c.seq)
+    if after is not None:
+        relevant = relevant.where(or_(written.c.superseded_at.is_(None), written.c.superseded_at > after))
+    return connection.execute(relevant).all()
+
+
+def _timeline(dossier: str, rows: Iterable[AnyRow], since: datetime | None) -> Timeline:
+    present: dict[tuple[str, str], Record] = {}
+    start: Dossier | None = None if since is None else Dossier(id=dossier, records=())
+    changes: list[tuple[datetime, Dossier]] = []
+    for recorded_at, at_once in groupby(rows, key=attrgetter("recorded_at")):
+        for row in at_once:
+            if row.fields is None:
+                present.pop((row.kind, row.id), None)
+            else:
+                present[row.kind, row.id] = _record(row)
+        state = Dossier(id=dossier, records=tuple(present[key] for key in sorted(present)))
+        if start is None or (since is not None and recorded_at <= since):
+            start = state
+        else:
+            changes.append((recorded_at, state))
+    assert start is not None  # a dossier has at least one row here
+    return Timeline(dossier=start, changes=tuple(changes))

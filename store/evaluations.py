@@ -1,0 +1,70 @@
+"""What an evaluation decided, written in one transaction, or not at all where someone wrote meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import bindparam, update
+
+from domain.delivery import NewDelivery
+from domain.recommendation import Recommendation, State
+from store import outbox
+from store.dialects import insert
+from store.due import Claim, settle
+from store.recommendations import to_row
+from store.session import Database
+from store.tables import customers, recommendations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """The decision about one claimed customer. `next_check` is None where nothing changes unless someone writes."""
+
+    claim: Claim
+    raised: Sequence[Recommendation] = ()
+    updated: Sequence[Recommendation] = ()
+    deliveries: Sequence[NewDelivery] = ()
+    next_check: datetime | None
+    evaluated_at: datetime
+    rulebase: str
+
+
+def commit_many(db: Database, results: Sequence[Evaluated]) -> set[str]:
+    """Write decisions. Returns the dossiers that lost: written or claimed by others meanwhile, they are still due.
+
+    Idempotent: what was raised or queued before is not raised or queued again.
+    """
+    with db.begin() as connection:
+        stand = settle(connection, [result.claim for result in results])
+        decided = [result for result in results if result.claim.dossier in stand]
+        if decided:
+            connection.execute(
+                update(customers).where(customers.c.id == bindparam("_id")),
+                [
+                    {
+                        "_id": result.claim.dossier,
+                        "check_at": result.next_check,
+                        "evaluated_at": result.evaluated_at,
+                        "rulebase": result.rulebase,
+                        "failed_reason": None,
+                        "failed_at": None,
+                    }
+                    for result in decided
+                ],
+            )
+        updated = [recommendation for result in decided for recommendation in result.updated]
+        if updated:
+            connection.execute(
+                update(recommendations).where(recommendations.c.id == bindparam("_id")),
+                [{"_id": recommendation.id} | to_row(recommendation) for recommendation in updated],
+            )
+        if closed := [recommendation.id for recommendation in updated if recommendation.state is not State.OPEN]:
+            outbox.cancel(connection, closed)
+        # After the updates: an episode that just ended makes room for the next one about the same subject.
+        if raised := [to_row(new) for result in decided for new in result.raised]:
+            connection.execute(insert(connection, recommendations).on_conflict_do_nothing(), raised)
+        if deliveries := [delivery for result in decided for delivery in result.deliveries]:
+            outbox.queue(connection, deliveries)
+    return {result.claim.dossier for result in results} - stand

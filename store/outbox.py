@@ -1,0 +1,311 @@
+"""The outbox: deliveries from queued to settled.
+
+A claim leases a delivery and raises its fence: whoever held it before can settle nothing any more. `sending` is on the
+disk before the first byte leaves, so that a crash leaves `unknown` and never a silent second message. An unknown one is
+sent once more, byte for byte, after `RESEND_AFTER`; after that it stays unknown, for a person to look at.
+
+`lease_until` is the moment from which `recover` moves a row on: a lease that ran out, a resend that is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, case, exists, func, literal, or_, select, update
+
+from domain.delivery import Channel, Delivery, DeliveryState, NewDelivery, Receipt, SendError
+from domain.recommendation import State
+from store.dialects import among, insert
+from store.session import Database
+from store.tables import AnyRow, Instant, outbox, recommendations
+
+CLAIM_LIMIT = 50  # what one worker can send within one lease
+RESEND_AFTER = timedelta(minutes=10)  # longer than a mail server takes to finish what it had accepted
+RESEND_LIMIT = 1
+
+# Written into the statement, not bound: a partial index serves only where it can be seen to apply.
+READY: ColumnElement[bool] = outbox.c.state == literal(DeliveryState.READY.value, literal_execute=True)
+
+UNLEASED: dict[str, Any] = {"lease_until": None, "lease_owner": None}
+
+
+def claim(db: Database, *, now: datetime, limit: int = CLAIM_LIMIT, owner: str, lease_s: float) -> list[Delivery]:
+    """Lease due deliveries that are still wanted, the earliest first. Nobody else gets them while the lease lasts."""
+    due = (
+        select(outbox.c.id)
+        .where(READY, outbox.c.due_at <= now, _wanted(now))
+        .order_by(outbox.c.due_at, outbox.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    lease = (
+        update(outbox)
+        .where(outbox.c.id.in_(due))
+        .values(
+            state=DeliveryState.LEASED,
+            fence=outbox.c.fence + 1,
+            lease_until=now + timedelta(seconds=lease_s),
+            lease_owner=owner,
+        )
+        .returning(outbox)
+    )
+    with db.begin() as connection:
+        rows = connection.execute(lease).all()
+    return [_delivery(row) for row in sorted(rows, key=lambda row: (row.due_at, row.id))]
+
+
+def sending(db: Database, delivery: Delivery, *, message_id: str, body: bytes, now: datetime) -> bool:
+    """Put on the disk that these bytes are about to leave. False: the lease is over, send nothing."""
+    with db.begin(durable=True) as connection:
+        begun = connection.execute(
+            update(outbox)
+            .where(
+                outbox.c.id == delivery.id,
+                outbox.c.fence == delivery.fence,
+                outbox.c.state == DeliveryState.LEASED,
+                outbox.c.lease_until > now,
+            )
+            .values(state=DeliveryState.SENDING, attempts=outbox.c.attempts + 1, message_id=message_id, body=body)
+        )
+        return begun.rowcount == 1
+
+
+# --- how a delivery ended; each says False, and changes nothing, where another worker holds it by now ---
+
+
+def sent(db: Database, delivery: Delivery, receipt: Receipt, *, now: datetime) -> bool:
+    return _settle(
+        db, delivery, state=DeliveryState.SENT, sent_at=now, last_code=receipt.code, last_phase=None, last_error=None
+    )
+
+
+def retry(db: Database, delivery: Delivery, *, due_at: datetime, error: SendError | None = None) -> bool:
+    """Again at `due_at`. Without an error it was only postponed."""
+    return _settle(db, delivery, state=DeliveryState.READY, due_at=due_at, **(_last(error) if error else {}))
+
+
+def failed(db: Database, delivery: Delivery, error: SendError) -> bool:
+    """Refused for good."""
+    return _settle(db, delivery, state=DeliveryState.FAILED, **_last(error))
+
+
+def dead(db: Database, delivery: Delivery, error: SendError) -> bool:
+    """Every retry is used up."""
+    return _settle(db, delivery, state=DeliveryState.DEAD, **_last(error))
+
+
+def unknown(db: Database, delivery: Delivery, error: SendError, *, now: datetime) -> bool:
+    """It may have arrived."""
+    return _settle(db, delivery, **_uncertain(now), **_last(error))
+
+
+def cancelled(db: Database, delivery: Delivery, *, reason: str) -> bool:
+    """Not wanted any more, as seen just before sending."""
+    return _settle(db, delivery, state=DeliveryState.CANCELLED, last_error=reason)
+
+
+# --- keeping it moving ---
+
+
+def recover(db: Database, *, now: datetime) -> None:
+    """Move on what nobody works on any more: to be run at start and at every tick."""
+    over = outbox.c.lease_until <= now
+    with db.begin() as connection:
+        _move(connection, over, outbox.c.state == DeliveryState.LEASED, state=DeliveryState.READY, **UNLEASED)
+        pending = (over, outbox.c.state == DeliveryState.UNKNOWN)
+        _move(
+            connection,
+            *pending,
+            _wanted(now),
+            state=DeliveryState.READY,
+            resends=outbox.c.resends + 1,
+            **UNLEASED,
+        )
+        _move(connection, *pending, **UNLEASED)  # closed or snoozed meanwhile: it stays unknown
+        _move(connection, over, outbox.c.state == DeliveryState.SENDING, **_uncertain(now))
+
+
+def release(db: Database, *, owner: str) -> None:
+    """Give back everything that this worker has leased and not begun to send."""
+    with db.begin() as connection:
+        _move(
+            connection,
+            outbox.c.lease_until.is_not(None),
+            outbox.c.lease_owner == owner,
+            outbox.c.state == DeliveryState.LEASED,
+            state=DeliveryState.READY,
+            **UNLEASED,
+        )
+
+
+def retry_now(db: Database, delivery: int, *, now: datetime) -> bool:
+    """A person wants it sent again. False: it is not failed, dead or unknown, or its recommendation is closed."""
+    stuck = (DeliveryState.FAILED, DeliveryState.DEAD, DeliveryState.UNKNOWN)
+    with db.begin() as connection:
+        queued = connection.execute(
+            update(outbox)
+            .where(outbox.c.id == delivery, outbox.c.state.in_(stuck), _wanted(now))
+            .values(state=DeliveryState.READY, due_at=now, attempts=0, **UNLEASED)
+        )
+        return queued.rowcount == 1
+
+
+def get(db: Database, delivery: int) -> Delivery | None:
+    with db.read() as connection:
+        row = connection.execute(select(outbox).where(outbox.c.id == delivery)).one_or_none()
+    return _delivery(row) if row else None
+
+
+def listing(
+    db: Database,
+    *,
+    states: Collection[DeliveryState] | None = None,
+    recommendation: str | None = None,
+    limit: int = 1000,
+) -> list[Delivery]:
+    """The latest due first."""
+    query = select(outbox).order_by(outbox.c.due_at.desc(), outbox.c.id.desc()).limit(limit)
+    if states is not None:
+        query = query.where(outbox.c.state.in_(states))
+    if recommendation is not None:
+        query = query.where(outbox.c.recommendation == recommendation)
+    with db.read() as connection:
+        return [_delivery(row) for row in connection.execute(query)]
+
+
+def counts(db: Database) -> dict[DeliveryState, int]:
+    """How many deliveries are in each state that has any."""
+    with db.read() as connection:
+        rows = connection.execute(select(outbox.c.state, func.count()).group_by(outbox.c.state))
+        return {DeliveryState(state): count for state, count in rows}
+
+
+def next_due(db: Database) -> datetime | None:
+    """When `claim` or `recover` will next find something to do."""
+    snoozed = recommendations.c.snoozed_until > outbox.c.due_at
+    ready = (
+        select(func.min(case((snoozed, recommendations.c.snoozed_until), else_=outbox.c.due_at)))
+        .join_from(outbox, recommendations)
+        .where(READY, recommendations.c.state == State.OPEN)
+    )
+    held = select(func.min(outbox.c.lease_until)).where(outbox.c.lease_until.is_not(None))
+    with db.read() as connection:
+        moments = (connection.scalar(ready), connection.scalar(held))
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+# --- inside the transactions of others ---
+
+
+def queue(connection: Connection, deliveries: Collection[NewDelivery]) -> None:
+    """Queue each occasion once. One that was cancelled unsent is queued afresh: a reminder snoozed a second time."""
+    wanted = [delivery.recommendation for delivery in deliveries]
+    known = set(connection.scalars(select(recommendations.c.id).where(among(recommendations.c.id, wanted))))
+    rows = [
+        {
+            "key": delivery.key,
+            "recommendation": delivery.recommendation,
+            "person": delivery.person,
+            "destination": delivery.destination,
+            "channel": delivery.channel,
+            "occurrence": delivery.occurrence,
+            "state": DeliveryState.READY,
+            "due_at": delivery.due_at,
+            "attempts": 0,
+            "resends": 0,
+            "fence": 0,
+        }
+        for delivery in deliveries
+        if delivery.recommendation in known  # else the episode runs under another id, which has its own deliveries
+    ]
+    if rows:
+        into = insert(connection, outbox)
+        afresh = {name: into.excluded[name] for name in ("destination", "state", "due_at", "attempts")}
+        connection.execute(
+            into.on_conflict_do_update(
+                index_elements=["key"],
+                set_=afresh | {"message_id": None, "body": None},
+                where=outbox.c.state == DeliveryState.CANCELLED,
+            ),
+            rows,
+        )
+
+
+def cancel(connection: Connection, closed: Sequence[str]) -> None:
+    """Nothing unsent of these recommendations goes out any more. What may have arrived before stays unknown."""
+    connection.execute(
+        update(outbox)
+        .where(among(outbox.c.recommendation, closed), outbox.c.state.in_((DeliveryState.READY, DeliveryState.LEASED)))
+        .values(
+            state=case((outbox.c.resends > 0, DeliveryState.UNKNOWN.value), else_=DeliveryState.CANCELLED.value),
+            **UNLEASED,
+        )
+    )
+
+
+# --- rows ---
+
+
+def _wanted(now: datetime) -> ColumnElement[bool]:
+    """The recommendation is open, and nobody hid it until later."""
+    return exists().where(
+        recommendations.c.id == outbox.c.recommendation,
+        recommendations.c.state == State.OPEN,
+        or_(recommendations.c.snoozed_until.is_(None), recommendations.c.snoozed_until <= now),
+    )
+
+
+def _settle(db: Database, delivery: Delivery, **values: Any) -> bool:
+    held = (DeliveryState.LEASED, DeliveryState.SENDING, DeliveryState.UNKNOWN)  # unknown: the answer came late
+    with db.begin() as connection:
+        settled = connection.execute(
+            update(outbox)
+            .where(outbox.c.id == delivery.id, outbox.c.fence == delivery.fence, outbox.c.state.in_(held))
+            .values(UNLEASED | values)
+        )
+        return settled.rowcount == 1
+
+
+def _uncertain(now: datetime) -> dict[str, Any]:
+    resend_at = case((outbox.c.resends < RESEND_LIMIT, literal(now + RESEND_AFTER, Instant())))
+    return {
+        "state": DeliveryState.UNKNOWN,
+        "due_at": func.coalesce(resend_at, outbox.c.due_at),
+        "lease_until": resend_at,
+        "lease_owner": None,
+    }
+
+
+def _last(error: SendError) -> dict[str, Any]:
+    return {"last_code": error.code, "last_phase": error.phase, "last_error": str(error)}
+
+
+def _move(connection: Connection, *which: ColumnElement[bool], **values: Any) -> None:
+    """Change many rows without waiting for those that another transaction is changing."""
+    rows = select(outbox.c.id).where(*which).with_for_update(skip_locked=True)
+    connection.execute(update(outbox).where(outbox.c.id.in_(rows)).values(values))
+
+
+def _delivery(row: AnyRow) -> Delivery:
+    return Delivery(
+        id=row.id,
+        key=row.key,
+        recommendation=row.recommendation,
+        person=row.person,
+        destination=row.destination,
+        channel=Channel(row.channel),
+        occurrence=row.occurrence,
+        state=DeliveryState(row.state),
+        due_at=row.due_at,
+        attempts=row.attempts,
+        fence=row.fence,
+        lease_until=row.lease_until,
+        message_id=row.message_id,
+        body=row.body,
+        last_code=row.last_code,
+        last_phase=row.last_phase,
+        last_error=row.last_error,
+        sent_at=row.sent_at,
+    )

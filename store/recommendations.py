@@ -1,0 +1,119 @@
+"""Recommendations as rows, and what a person does with one."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select, update
+
+from domain.delivery import NewDelivery
+from domain.recommendation import Advice, Recommendation, State, Verdict
+from domain.record import RecordRef
+from store import outbox
+from store.dialects import among
+from store.due import wake
+from store.session import Database
+from store.tables import AnyRow, recommendations
+
+
+def get(db: Database, recommendation: str) -> Recommendation | None:
+    with db.read() as connection:
+        row = connection.execute(select(recommendations).where(recommendations.c.id == recommendation)).one_or_none()
+    return from_row(row) if row else None
+
+
+def running(db: Database, dossiers: Collection[str]) -> dict[str, list[Recommendation]]:
+    """The recommendations of each dossier whose episode runs, whatever people did with them."""
+    with db.read() as connection:
+        rows = connection.execute(
+            select(recommendations)
+            .where(among(recommendations.c.dossier, dossiers), recommendations.c.ended_at.is_(None))
+            .order_by(recommendations.c.opened_at, recommendations.c.id)
+        ).all()
+    found = defaultdict[str, list[Recommendation]](list)
+    for row in rows:
+        found[row.dossier].append(from_row(row))
+    return dict(found)
+
+
+def listing(
+    db: Database, *, state: State | None = None, dossier: str | None = None, limit: int = 1000
+) -> list[Recommendation]:
+    """The latest recommendations first."""
+    query = select(recommendations).order_by(recommendations.c.opened_at.desc(), recommendations.c.id).limit(limit)
+    if state is not None:
+        query = query.where(recommendations.c.state == state)
+    if dossier is not None:
+        query = query.where(recommendations.c.dossier == dossier)
+    with db.read() as connection:
+        return [from_row(row) for row in connection.execute(query)]
+
+
+def act(
+    db: Database,
+    before: Recommendation,
+    after: Recommendation,
+    *,
+    deliveries: Sequence[NewDelivery] = (),
+    now: datetime,
+) -> bool:
+    """Record what a person did: nothing unsent goes out any more but these deliveries. False: someone was faster."""
+    with db.begin() as connection:
+        wake(connection, [before.dossier], now=now)  # or an evaluation under way would write the old state back
+        acted = connection.execute(
+            update(recommendations)
+            .where(recommendations.c.id == before.id, recommendations.c.state == before.state)
+            .values(
+                state=after.state,
+                snoozed_until=after.snoozed_until,
+                closed_at=after.closed_at,
+                closed_by=after.closed_by,
+                note=after.note,
+            )
+        )
+        if acted.rowcount == 0:
+            connection.rollback()
+            return False
+        outbox.cancel(connection, [before.id])
+        outbox.queue(connection, deliveries)
+        return True
+
+
+# --- rows ---
+
+SAME_IN_BOTH = tuple(
+    column.name for column in recommendations.c if column.name in Recommendation.__slots__ and column.name != "advice"
+)
+
+
+def to_row(recommendation: Recommendation) -> dict[str, Any]:
+    return {name: getattr(recommendation, name) for name in SAME_IN_BOTH} | {
+        "subject_kind": recommendation.subject.kind,
+        "subject_id": recommendation.subject.id,
+        "advice": json.dumps(asdict(recommendation.advice), default=str, ensure_ascii=False),
+    }
+
+
+def from_row(row: AnyRow) -> Recommendation:
+    same: dict[str, Any] = {name: getattr(row, name) for name in SAME_IN_BOTH} | {"state": State(row.state)}
+    subject = RecordRef(kind=row.subject_kind, id=row.subject_id)
+    return Recommendation(**same, subject=subject, advice=_advice(json.loads(row.advice)))
+
+
+def _advice(saved: dict[str, Any]) -> Advice:
+    return Advice(
+        recommend=Verdict(saved["recommend"]),
+        say=saved["say"],
+        do=saved["do"],
+        instead=tuple(saved["instead"]),
+        worth=None if saved["worth"] is None else Decimal(saved["worth"]),
+        due=None if saved["due"] is None else date.fromisoformat(saved["due"]),
+        to=tuple(saved["to"]),
+        held_back_by=tuple(saved["held_back_by"]),
+    )

@@ -1,0 +1,87 @@
+"""Which rules are live, and the version number of each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, insert, select, update
+
+from domain.record import CUSTOMER
+from store.dialects import among
+from store.due import woken
+from store.session import Database
+from store.tables import customers, records, rule_versions, rulebases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A rule base as it went live. `versions`: of each rule ever published, by its id."""
+
+    hash: str
+    versions: Mapping[str, int]
+    published_at: datetime
+
+
+def publish(db: Database, *, hash: str, rules: Mapping[str, str], kinds: Collection[str], now: datetime) -> Published:
+    """Make a rule base live. `rules` holds each rule's own hash; a changed one gets the next version.
+
+    Every customer with a record of these kinds becomes due; `customer` means all of them. Publishing what is live
+    already changes nothing.
+    """
+    with db.begin() as connection:
+        if connection.dialect.name == "postgresql":  # one at a time; SQLite's writers always are
+            connection.exec_driver_sql("LOCK TABLE rulebases IN SHARE ROW EXCLUSIVE MODE")
+        live = _live(connection)
+        if live is not None and live.hash == hash:
+            return live
+        connection.execute(insert(rulebases).values(hash=hash, published_at=now))
+        known = _latest(connection)
+        changed = [
+            {"rule": rule, "version": known.get(rule, UNPUBLISHED).version + 1, "hash": own, "published_at": now}
+            for rule, own in rules.items()
+            if known.get(rule, UNPUBLISHED).hash != own
+        ]
+        if changed:
+            connection.execute(insert(rule_versions), changed)
+        _wake_readers(connection, kinds, now=now)
+        live = _live(connection)
+        assert live is not None  # the row above
+        return live
+
+
+def current(db: Database) -> Published | None:
+    """The rule base that is live; None before the first."""
+    with db.read() as connection:
+        return _live(connection)
+
+
+class _Version(NamedTuple):
+    version: int
+    hash: str | None
+
+
+UNPUBLISHED = _Version(0, None)
+
+
+def _live(connection: Connection) -> Published | None:
+    row = connection.execute(select(rulebases).order_by(rulebases.c.seq.desc()).limit(1)).one_or_none()
+    if row is None:
+        return None
+    versions = {rule: latest.version for rule, latest in _latest(connection).items()}
+    return Published(hash=row.hash, versions=versions, published_at=row.published_at)
+
+
+def _latest(connection: Connection) -> dict[str, _Version]:
+    rows = connection.execute(select(rule_versions).order_by(rule_versions.c.version))
+    return {row.rule: _Version(row.version, row.hash) for row in rows}
+
+
+def _wake_readers(connection: Connection, kinds: Collection[str], *, now: datetime) -> None:
+    concerned = select(customers.c.id).order_by(customers.c.id).with_for_update()
+    if CUSTOMER not in kinds:
+        readers = select(records.c.dossier).where(among(records.c.kind, kinds))
+        concerned = concerned.where(customers.c.id.in_(readers))
+    connection.execute(update(customers).where(customers.c.id.in_(concerned)).values(woken(now)))

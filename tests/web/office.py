@@ -1,0 +1,191 @@
+"""A company with two people, one customer and one open recommendation, behind the real application."""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import uvicorn
+from fastapi import FastAPI
+from httpx import Response
+
+from domain.delivery import Delivery, DeliveryState, Link
+from domain.person import Person
+from domain.recommendation import Advice, Recommendation, Verdict
+from domain.record import CUSTOMER, Record, RecordRef
+from notifiers.links import Links
+from store import dossiers, due, evaluations, outbox, people, recommendations
+from store.session import Database
+from web.app import create_app
+from web.mailbox import StoredMail, create_mailbox
+from web.services import Condition, Explanation, Services
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Starlette would rather have the successor of httpx
+    from fastapi.testclient import TestClient
+
+MONDAY = datetime(2026, 11, 23, 9, 2, 30, tzinfo=UTC)  # 10:02 in Zurich
+CALL = "R1"
+
+LENA = Person(id="lena", name="Lena Steiner", email="lena@example.com", language="en", timezone="Europe/Zurich")
+PETRA = Person(id="petra", name="Petra Frei", email="petra@example.com", language="de", timezone="Europe/Zurich")
+
+
+def explain_from(db: Database) -> Callable[..., Explanation]:
+    def explain(recommendation: Recommendation, /, *, language: str, now: datetime) -> Explanation:
+        dossier = dossiers.load(db, recommendation.dossier)
+        assert dossier is not None
+        return Explanation(
+            customer=dossier.name,
+            title=f"Call {dossier.name}",
+            sentence="The fleet policy ends in 45 days.",
+            action="Start the renewal call",
+            due="Fri 27 Nov",
+            stake="CHF 48,200",
+            facts=(("Policy", "FL-20418"), ("Contact", "Anna Keller, Head of Fleet, +41 44 000 00 00")),
+            instead=("Hand over to the broker desk",),
+            conditions=(
+                Condition(text="contract ends in the next 90 days", value="7 Jan 2027", holds=True),
+                Condition(text="contract does not renew by itself", value="yes", holds=False),
+            ),
+            rule=recommendation.rule,
+            rule_title="Contract expiring",
+            rule_version=recommendation.rule_version,
+        )
+
+    return explain
+
+
+@dataclass(kw_only=True)
+class Office:
+    """The application, its clock, and what a person sees and presses."""
+
+    db: Database
+    now: datetime = MONDAY
+    links: Links = field(default_factory=lambda: Links(["a key for tests"], "http://testserver"))
+    mails: Sequence[StoredMail] = ()
+    app: FastAPI = field(init=False)
+    client: TestClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.app = create_app(
+            Services(
+                clock=lambda: self.now,
+                db=self.db,
+                links=self.links,
+                explain=explain_from(self.db),
+                language="en",
+                zone=ZoneInfo("Europe/Zurich"),
+            )
+        )
+        self.app.include_router(create_mailbox(lambda: self.mails))
+        self.client = TestClient(self.app, raise_server_exceptions=False)
+
+    def has_a_recommendation(self) -> None:
+        """One customer with one recommendation, raised for both people."""
+        people.save(self.db, [LENA, PETRA], now=self.now)
+        customer = Record(kind=CUSTOMER, id="K1", customer=None, fields={"name": "Muster Logistik AG"})
+        dossiers.upsert(self.db, [customer], now=self.now, source="test")
+        raised = Recommendation(
+            id=CALL,
+            dossier="K1",
+            rule="contract-expiring",
+            rule_version=12,
+            subject=RecordRef(kind=CUSTOMER, id="K1"),
+            opened_at=self.now,
+            advice=Advice(
+                recommend=Verdict.WIN,
+                say="",
+                do="call",
+                worth=Decimal(48200),
+                due=date(2026, 11, 27),
+                to=("lena", "petra"),
+            ),
+        )
+        self.evaluates(raised=[raised])
+
+    def renames_the_customer(self, name: str) -> None:
+        renamed = Record(kind=CUSTOMER, id="K1", customer=None, fields={"name": name})
+        dossiers.upsert(self.db, [renamed], now=self.now, source="test")
+
+    def moves_to_an_unknown_zone(self, person_id: str) -> None:
+        person = people.load(self.db).by_id[person_id]
+        people.save(self.db, [replace(person, timezone="Mars/Olympus")], now=self.now)
+
+    def says(self, do: str | None) -> None:
+        """The rule's next best action changes."""
+        self.renames_the_customer("Muster Logistik AG (new)")
+        before = self.recommendation
+        self.evaluates(updated=[replace(before, advice=replace(before.advice, do=do))])
+
+    def evaluates(self, **decided: Sequence[Recommendation]) -> None:
+        (claim,) = due.claim(self.db, now=self.now, limit=1, owner="test", lease_s=60)
+        decision = evaluations.Evaluated(claim=claim, next_check=None, evaluated_at=self.now, rulebase="1", **decided)
+        assert not evaluations.commit_many(self.db, [decision])
+
+    def settles_itself(self) -> None:
+        """The rule stops being true."""
+        customer = Record(kind=CUSTOMER, id="K1", customer=None, fields={"name": "Muster Logistik AG", "renewed": True})
+        dossiers.upsert(self.db, [customer], now=self.now, source="test")
+        self.evaluates(updated=[self.recommendation.end(at=self.now)])
+
+    def link(self, link: Link, *, person: str = "lena", recommendation: str = CALL) -> str:
+        """The path that a mail links to."""
+        url = self.links.for_person(recommendation, person, now=MONDAY)[link]
+        return url.removeprefix("http://testserver")
+
+    def get(self, path: str, **options: object) -> Response:
+        return self.client.get(path, **options)
+
+    def press(self, path: str, **fields: str) -> Response:
+        """Press the page's button and follow to the answer."""
+        return self.client.post(path, data=fields)
+
+    @property
+    def recommendation(self) -> Recommendation:
+        found = recommendations.get(self.db, CALL)
+        assert found is not None
+        return found
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        return outbox.listing(self.db, states=[DeliveryState.READY])
+
+    @contextmanager
+    def serves(self) -> Iterator[str]:
+        """The application on a free port of loopback; gives its base URL."""
+        server = uvicorn.Server(
+            uvicorn.Config(
+                self.app, host="127.0.0.1", port=0, log_level="critical", access_log=False, timeout_graceful_shutdown=10
+            )
+        )
+        started = threading.Event()
+        startup = server.startup
+
+        async def startup_then_tell(**options: object) -> None:
+            await startup(**options)
+            started.set()
+
+        server.startup = startup_then_tell
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            assert started.wait(10)
+            port = server.servers[0].sockets[0].getsockname()[1]
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def heading(response: Response) -> str:
+    """The one h1 of a page, as its reader sees it."""
+    (found,) = re.findall(r"<h1.*?>(.*?)</h1>", response.text, re.DOTALL)
+    return " ".join(found.replace("\u00a0", " ").split())

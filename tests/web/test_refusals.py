@@ -1,0 +1,148 @@
+"""Links that do not work any more, and what every answer keeps to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from domain.delivery import Link
+from domain.recommendation import State
+from tests.web.office import heading
+from web.headers import HEADERS
+from web.security import demo, public, signed_link
+from web.trouble import STATUS, TroubleKind
+from web.words import LOCALES, WORDS
+
+
+def test_an_expired_link_says_so_in_its_readers_language_and_changes_nothing(office):
+    office.now += timedelta(days=30)
+    path = office.link(Link.DONE, person="petra")
+    for answer in (office.get(path), office.press(path)):
+        assert answer.status_code == 410
+        assert heading(answer) == "Dieser Link ist abgelaufen"
+    assert office.recommendation.state is State.OPEN
+
+
+def test_a_forged_link_looks_like_a_page_that_never_was(office):
+    path = office.link(Link.DONE)
+    never_was = office.get("/no/such/page")
+    assert never_was.status_code == 404
+    for forged in (path[:-1], f"{path}x", "/r/made-up", "/r/é", "/r/.", office.link(Link.DONE, person="lena")[:20]):
+        for answer in (office.get(forged), office.press(forged)):
+            assert answer.status_code == 404
+            assert answer.text == never_was.text
+    assert office.recommendation.state is State.OPEN
+
+
+@pytest.mark.parametrize("other", sorted(set(Link) - {Link.DONE, Link.WHY}))
+def test_a_link_for_one_action_does_not_open_another(office, other):
+    path = f"{office.link(Link.DONE)}?as={other}"
+    assert office.get(path).status_code == 404
+    assert office.press(path, reason="not-mine").status_code == 404
+    assert office.recommendation.state is State.OPEN
+    assert office.recommendation.snoozed_until is None
+
+
+@pytest.mark.parametrize("link", [Link.ACT, Link.WHY])
+def test_a_page_without_a_button_of_its_own_cannot_be_pressed(office, link):
+    assert office.press(office.link(link)).status_code == 404
+    assert office.get(f"{office.link(link)}?as=made-up").status_code == 404
+
+
+def test_a_recommendation_that_settled_itself_says_when(office):
+    office.settles_itself()
+    office.now += timedelta(days=1)
+    for link in set(Link) - {Link.WHY}:
+        answer = office.get(office.link(link))
+        assert answer.status_code == 200
+        assert heading(answer) == "This has settled itself"
+        assert "Since Mon\u00a023\u00a0Nov,\u00a010:02 there is no longer a reason" in answer.text
+    assert heading(office.press(office.link(Link.DONE))) == "This has settled itself"
+    assert office.recommendation.state is State.RESOLVED
+
+
+def test_a_recommendation_that_is_gone(office):
+    answer = office.get(office.link(Link.DONE, recommendation="deleted"))
+    assert answer.status_code == 410
+    assert heading(answer) == "This reminder no longer exists"
+
+
+def test_a_person_we_no_longer_know(office):
+    answer = office.press(office.link(Link.DONE, person="left"))
+    assert answer.status_code == 403
+    assert heading(answer) == "We do not know you any more"
+    assert office.recommendation.state is State.OPEN
+
+
+def test_a_text_that_is_too_long_is_refused_before_it_is_kept(office):
+    answer = office.press(office.link(Link.DONE), note="x" * 17_000)
+    assert answer.status_code == 413
+    assert heading(answer) == "That text is too long"
+    assert office.recommendation.state is State.OPEN
+
+
+def test_an_unexpected_error_gives_a_plain_page_without_a_traceback(office):
+    office.moves_to_an_unknown_zone("lena")
+    answer = office.get(office.link(Link.DONE))
+    assert answer.status_code == 500
+    assert heading(answer) == "Something went wrong on our side"
+    assert "Mars" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [("fr-CH,fr;q=0.9,en;q=0.8", "fr"), ("IT", "it"), ("pt, de;q=0.5", "de"), ("pt", "en"), ("", "en")],
+)
+def test_a_stranger_is_answered_in_the_language_of_the_browser(office, accepted, language):
+    assert f'lang="{language}"' in office.get("/r/x", headers={"Accept-Language": accepted}).text
+
+
+def test_every_answer_carries_the_security_headers_and_no_cookie(office):
+    answers = [
+        *(office.get(office.link(link)) for link in Link),
+        office.client.post(office.link(Link.DONE), follow_redirects=False),
+        office.press(office.link(Link.DISMISS, person="petra")),
+        office.get("/r/forged"),
+        office.client.delete(office.link(Link.DONE)),
+        office.client.head(office.link(Link.ACT)),
+        office.get("/static/page.css"),
+        office.get("/static/icon.svg"),
+        office.get("/healthz"),
+        office.press(office.link(Link.DISMISS), text="x" * 20_000),
+    ]
+    office.moves_to_an_unknown_zone("lena")
+    answers.append(office.get(office.link(Link.DONE)))
+    assert {a.status_code for a in answers} >= {200, 303, 404, 405, 413, 500}
+    for answer in answers:
+        assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+        assert "set-cookie" not in answer.headers
+
+
+def test_every_route_states_who_may_use_it(office):
+    routes = [context.original_route for context in iter_route_contexts(office.app.routes)]
+    assert {route.path for route in routes} >= {"/r/{token}", "/healthz", "/static/page.css"}
+    for route in routes:
+        assert isinstance(route, APIRoute)
+        stated = {d.call for d in route.dependant.dependencies} & {public, signed_link, demo}
+        assert len(stated) == 1, f"{route.path} states {stated or 'nothing'}"
+
+
+def test_health_says_when_the_store_cannot_be_reached(office):
+    assert office.get("/healthz").json() == {"status": "ok"}
+
+
+def test_everything_is_said_in_every_language_with_the_same_values():
+    for key, said in WORDS.items():
+        assert len(said) == len(LOCALES), key
+        assert all(said), key
+        names = [sorted(part for part in text.split("{")[1:]) for text in said]
+        assert len({tuple(name.split("}")[0] for name in found) for found in names}) == 1, key
+
+
+def test_every_trouble_has_a_status_and_says_what_to_do_next():
+    for kind in TroubleKind:
+        assert kind in STATUS
+        assert {f"{kind}.title", f"{kind}.text", f"{kind}.next"} <= set(WORDS)

@@ -1,0 +1,98 @@
+"""When a page cannot be shown: a plain page with the right status that says what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+
+from store.session import StoreUnavailable
+from web.headers import HEADERS
+from web.pages import page
+from web.services import services_of
+from web.words import Reader, accepted_language
+
+
+class TroubleKind(StrEnum):
+    """Its words are `KIND.title`, `KIND.text` and `KIND.next`."""
+
+    LOST = "lost"  # no such page; a forged link looks the same, so that nobody learns what exists
+    EXPIRED = "expired"
+    GONE = "gone"
+    STRANGER = "stranger"
+    TOO_LONG = "too-long"
+    BUSY = "busy"
+    FAILED = "failed"
+
+
+STATUS: Mapping[TroubleKind, int] = {
+    TroubleKind.LOST: 404,
+    TroubleKind.EXPIRED: 410,
+    TroubleKind.GONE: 410,
+    TroubleKind.STRANGER: 403,
+    TroubleKind.TOO_LONG: 413,
+    TroubleKind.BUSY: 503,
+    TroubleKind.FAILED: 500,
+}
+
+
+class Trouble(Exception):
+    """The page cannot be shown. `reader`: whoever asked, where we know them."""
+
+    def __init__(self, kind: TroubleKind, reader: Reader | None = None) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.reader = reader
+
+
+def visitor(request: Request) -> Reader:
+    """Someone of whom we only know what their browser says."""
+    services = services_of(request)
+    accepted = accepted_language(request.headers.get("Accept-Language", ""))
+    return Reader(language=accepted or services.language, zone=services.zone)
+
+
+def show_trouble(
+    request: Request, kind: TroubleKind, *, reader: Reader | None = None, status: int | None = None
+) -> HTMLResponse:
+    return page("trouble", reader or visitor(request), status=status or STATUS[kind], kind=kind)
+
+
+async def on_trouble(request: Request, error: Exception) -> HTMLResponse:
+    assert isinstance(error, Trouble)
+    return show_trouble(request, error.kind, reader=error.reader)
+
+
+async def on_http_error(request: Request, error: Exception) -> HTMLResponse:
+    """The framework's own refusals: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    answer = show_trouble(request, TroubleKind.LOST, status=error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def on_unreadable(request: Request, _: Exception) -> HTMLResponse:
+    return show_trouble(request, TroubleKind.LOST)
+
+
+async def on_unavailable(request: Request, _: Exception) -> HTMLResponse:
+    return show_trouble(request, TroubleKind.BUSY)
+
+
+async def on_failure(request: Request, _: Exception) -> HTMLResponse:
+    """The server logs the error; this answer bypasses every middleware and so brings its own headers."""
+    answer = show_trouble(request, TroubleKind.FAILED)
+    answer.headers.update(HEADERS)
+    return answer
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(Trouble, on_trouble)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_unreadable)
+    app.add_exception_handler(StoreUnavailable, on_unavailable)
+    app.add_exception_handler(Exception, on_failure)
