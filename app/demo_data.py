@@ -421,7 +421,7 @@ class _Story:
     def order(self, sale: _Sale, amount: Decimal, placed: datetime, *, quote: str) -> None:
         customer = sale.customer
         promised = placed + (self.days(2, 6) if sale.renews else self.days(10, 40))
-        late_days = self.weighted({(-6, 0): 68, (1, 20): 23, (20, 90): 9})
+        late_days = self.weighted({(-6, 0): 64, (1, 20): 24, (20, 90): 12})
         delivered = max(promised + self.days(*late_days), placed + timedelta(days=1))
         shipped = placed + (delivered - placed) * 0.8
         cancelled = placed + timedelta(days=5) if self.chance(0.03) else None

@@ -114,6 +114,7 @@ def import_file(
                 progress(table.bytes_read)
         for taken in rows.finish():
             batch.add(taken, note)
+        batch.add(Taken(findings=table.unfilled()), note)
         batch.flush()
         progress(table.bytes_read)
     return report
@@ -134,6 +135,8 @@ class _Batch:
             self.flush()
 
     def flush(self) -> None:
+        if not self.entities:
+            return
         records = [entity for entity in self.entities if isinstance(entity, Record)]
         persons = [entity for entity in self.entities if isinstance(entity, Person)]
         self.report.written += self.sink.write(records, persons)

@@ -66,8 +66,8 @@ def preview_mail(
     )
     person = next((p for p in advice.to if known.get(p)), "")
     reader = known.get(person)
-    postman = house.postman(known)
-    reminder = postman.writer.write(recommendation, dossier, person=person, now=now, language=language)
+    postman = house.postman()
+    reminder = postman.writer.write(recommendation, dossier, person=person, people=known, now=now, language=language)
     rendered = render(replace(reminder, recipient=reader.email if reader else ANYBODY))
     delivery = Delivery(
         id=0,
@@ -84,7 +84,7 @@ def preview_mail(
         subject=rendered.subject,
         html=rendered.html,
         text=rendered.text,
-        raw=postman.mail(delivery, recommendation, rendered, now=now),
+        raw=postman.mail(delivery, recommendation, rendered, reader=reader, now=now),
         recipient=delivery.destination,
         holds=bool(matching),
     )

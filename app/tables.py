@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, TypeAlias, cast
 
-from rules.mapping import Finding, ImportMap, check_columns
+from rules.mapping import Column, Finding, ImportMap, check_columns
 from rules.problems import Severity
 
 LINE_LIMIT_CHARACTERS = 4 * 1024 * 1024  # no table has longer lines
@@ -54,11 +54,19 @@ class Table:
         self.name, self.map = name, map_
         self.packed = _Counted(file)
         self.lines = _Lines(_Unpacked(self.packed), name=name, encoding=map_.encoding)
+        self.unseen: set[Column] = set()
 
     @property
     def bytes_read(self) -> int:
         """Of the file itself: packed bytes where it is packed."""
         return self.packed.count
+
+    def unfilled(self) -> list[Finding]:
+        """JSONL has no header: the columns that no row had are known at the end only."""
+        return [
+            Finding(line=self.lines.number, severity=Severity.WARNING, reason=f'no row has "{column.name}"')
+            for column in sorted(self.unseen, key=lambda column: column.name)
+        ]
 
     def __iter__(self) -> Iterator[Line]:
         first = next((line for line in self.lines if line.strip()), None)
@@ -124,6 +132,7 @@ class Table:
         return max(DELIMITERS, key=lambda delimiter: len(next(csv.reader([first], delimiter=delimiter))))
 
     def _json(self) -> Iterator[Line]:
+        self.unseen = {Column(name=name) for name in self.map.columns}
         for text in self.lines:
             line = self.lines.number
             if not text.strip():
@@ -135,8 +144,12 @@ class Table:
             except (ValueError, RecursionError) as trouble:
                 yield line, _rejected(line, text, f"is not JSON: {trouble}")
             else:
-                is_row = isinstance(row, dict)
-                yield line, cast("dict[str, object]", row) if is_row else _rejected(line, text, "is not a JSON object")
+                if isinstance(row, dict):
+                    named = cast("dict[str, object]", row)
+                    self.unseen = {column for column in self.unseen if column.of(named) is None}
+                    yield line, named
+                else:
+                    yield line, _rejected(line, text, "is not a JSON object")
 
 
 def _rejected(line: int, raw: str, reason: str) -> Finding:

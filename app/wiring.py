@@ -69,7 +69,7 @@ class House:
         )
 
     def rules(self, *, now: datetime) -> Rules:
-        """The rule base, published if it is new, and the people as they are now."""
+        """The rule base, published if it is new."""
         published = rulebases.publish(
             self.db,
             hash=self.base.hash,
@@ -77,27 +77,26 @@ class House:
             kinds=frozenset(kind for rule in self.base.rules for kind in rule.reads()),
             now=now,
         )
-        known = people.load(self.db)
-        if self.settings.nobody and known.get(self.settings.nobody) is None:
-            raise SettingsError(f'setting nobody: there is no person "{self.settings.nobody}"')
-        return Rules(base=self.base, published=published, people=known, nobody=self.settings.nobody)
+        nobody = self.settings.nobody
+        if nobody and people.load(self.db).get(nobody) is None:
+            raise SettingsError(f'setting nobody: there is no person "{nobody}"')
+        return Rules(base=self.base, published=published, nobody=nobody)
 
-    def writer(self, known: People) -> ReminderWriter:
+    def writer(self) -> ReminderWriter:
         def links(recommendation: str, person: str, now: datetime) -> Mapping[Link, str]:
             return self.links.for_person(recommendation, person, now=now)
 
-        return ReminderWriter(base=self.base, people=known, links=links, crm_url=self.settings.crm_url)
+        return ReminderWriter(base=self.base, links=links, crm_url=self.settings.crm_url)
 
-    def postman(self, known: People) -> Postman:
+    def postman(self) -> Postman:
         mail = self.settings.mail
-        return Postman(writer=self.writer(known), sender=mail.sender, name=mail.name)
+        return Postman(writer=self.writer(), sender=mail.sender, name=mail.name)
 
     def worker(self, *, now: datetime) -> Worker:
-        rules = self.rules(now=now)
         return Worker(
             db=self.db,
-            rules=rules,
-            postman=self.postman(rules.people),
+            rules=self.rules(now=now),
+            postman=self.postman(),
             notifier=SmtpNotifier(server=self.settings.mail.server()),
             owner=f"{socket.gethostname()}:{os.getpid()}",
         )
@@ -137,7 +136,7 @@ class House:
     def _explain(
         self, recommendation: Recommendation, dossier: Dossier, known: People, *, language: str, now: datetime
     ) -> Explanation:
-        reminder = self.writer(known).write(recommendation, dossier, person="", language=language, now=now)
+        reminder = self.writer().write(recommendation, dossier, person="", people=known, language=language, now=now)
         match = Match(rule=recommendation.rule, subject=recommendation.subject)
         facts = self.base.facts(dossier)
         wording = self.base.wording(facts, now=now, people=known, language=language)

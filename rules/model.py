@@ -132,7 +132,7 @@ class DateTime(FieldType):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enum(FieldType):
-    says: str = "one of a list"
+    says: str = "one of a few values"
     values: tuple[str, ...]
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 

@@ -60,8 +60,9 @@ def parse_span(text: str, place: Place) -> Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grammar:
-    """Reads tests on fields of one type. `zone` is the company's."""
+    """Reads tests on one field. `name` is what messages call it; `zone` is the company's."""
 
+    name: str
     type: FieldType
     zone: ZoneInfo
 
@@ -122,7 +123,7 @@ class Grammar:
         literal = isinstance(self.type, Text)
         return Wrong(
             code="R203",
-            message=f'"{text}" tests {wanted}, but this field is {self.type.says}',
+            message=f'"{text}" tests {wanted}, but {self.name} is {self.type.says}',
             help=f'for the words themselves write {{is: "{text}"}}' if literal else self._help(text),
             place=at,
         )
@@ -136,7 +137,7 @@ class Grammar:
             if span.unit in SHORTER_THAN_A_DAY and isinstance(self.type, Date):
                 raise Wrong(
                     code="R203",
-                    message=f'"{span}" needs a time of day, but this field is a date',
+                    message=f'"{span}" needs a time of day, but {self.name} is a date',
                     help="count in days, or make the field a datetime",
                     place=at.within(word),
                 )
@@ -164,7 +165,7 @@ class Grammar:
             if not members:
                 raise Wrong(
                     code="R202" if re.fullmatch(r"[\w-]+", word) else "R201",
-                    message=f'"{word}" is not a value of this field',
+                    message=f'"{word}" is not a value of {self.name}',
                     help=suggestion(word, [*self.type.values, *self.type.groups]) or self._help(word),
                     place=place,
                 )
@@ -205,8 +206,11 @@ class Grammar:
         return self._phrase(middle(_words(value)) if middle else filled[0] if filled else key.text, node.at)
 
     def _help(self, word: str) -> str:
+        """The nearest phrase with the author's own length of time in it, or what may stand here at all."""
+        span = re.search(r"\d+\s+(?:business\s+)?[a-z]+", word)
+        examples = EXAMPLE | ({"span": span[0]} if span else {})
         phrases = [p.words for p in PHRASES if isinstance(self.type, p.types) and not isinstance(self.type, Ref)]
-        shown = [re.sub(r"\{(\w+)\}", lambda m: EXAMPLE[m[1]], p) for p in phrases]
+        shown = [re.sub(r"\{(\w+)\}", lambda m: examples[m[1]], p) for p in phrases]
         near = suggestion(word, shown, shown=0)
         if near:
             return near
@@ -268,10 +272,10 @@ def _pattern(phrase: Phrase) -> re.Pattern[str]:
     return re.compile("".join(HOLES[p].replace("{name}", next(names)) if p in HOLES else re.escape(p) for p in parts))
 
 
-def read_test(node: Node, type_: FieldType, *, zone: ZoneInfo, problems: Problems) -> Test | None:
+def read_test(node: Node, name: str, type_: FieldType, *, zone: ZoneInfo, problems: Problems) -> Test | None:
     """The test an author wrote for a field of this type; None after the problem was reported."""
     try:
-        return Grammar(type=type_, zone=zone).read(node)
+        return Grammar(name=name, type=type_, zone=zone).read(node)
     except Wrong as wrong:
         problems.error(wrong.code, wrong.place, wrong.message, wrong.help)
         return None

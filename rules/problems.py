@@ -86,6 +86,6 @@ def suggestion(word: str, allowed: Collection[str], *, shown: int = 12) -> str |
     parts = [f'did you mean "{best[0]}"?'] if best else []
     if len(allowed) <= shown:
         parts.append(f"allowed: {', '.join(allowed)}")
-    elif not best:
+    elif not best and shown:
         parts.append(f"allowed: {', '.join(list(allowed)[:shown])}, ...")
-    return " ".join(parts)
+    return " ".join(parts) or None

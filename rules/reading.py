@@ -273,7 +273,10 @@ class RuleReader:
         found = self.link(kind, text, node.at, own_name=True)
         if found and not isinstance(found[1], Number):
             raise Wrong(
-                code="R203", message=f"{text} is {found[1].says}", help="name an amount or number", place=node.at
+                code="R203",
+                message=f"worth is a number, but {text} is {found[1].says}",
+                help="name an amount or number",
+                place=node.at,
             )
         return found[0] if found else None
 
@@ -436,7 +439,9 @@ class _Conditions:
         count = None
         for key, value in node:
             if key.text == "count":
-                count = read_test(value, Number(), zone=self.reader.company.zone, problems=self.reader.problems)
+                count = read_test(
+                    value, key.text, Number(), zone=self.reader.company.zone, problems=self.reader.problems
+                )
             elif isinstance(value, Scalar) and value.text in (Tie.THIS, Tie.SAME):
                 if self._tie(kind.text, key, Tie(value.text)):
                     ties.append((key.text, Tie(value.text)))
@@ -491,7 +496,7 @@ class _Conditions:
         if isinstance(value, Scalar) and value.text in (Tie.THIS, Tie.SAME) and isinstance(type_, Ref):
             self._problem("R201", value.at, f'"{value}" belongs into a relation', "use it in `with` or `unless`")
             return None
-        test = read_test(value, type_, zone=self.reader.company.zone, problems=self.reader.problems)
+        test = read_test(value, key.text, type_, zone=self.reader.company.zone, problems=self.reader.problems)
         return Condition(link=link, type=type_, test=test, words=_words_of(value)) if test else None
 
     def _problem(self, code: str, at: Place, message: str, help_: str | None) -> None:

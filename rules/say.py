@@ -168,10 +168,11 @@ def _template(text: str) -> Template:
 
 def references(text: str) -> Iterator[tuple[str, ...]]:
     """Every name a sentence uses, with the fields that follow it. Raises `BadTemplate`."""
-    for node in _closed(text).find_all((nodes.Name, nodes.Getattr)):
-        path = _path(node)
-        if path:
-            yield path
+    tree = _closed(text)
+    inner = {id(node.node) for node in tree.find_all(nodes.Getattr)}
+    for node in tree.find_all((nodes.Name, nodes.Getattr)):
+        if id(node) not in inner:
+            yield _path(node)
 
 
 def _closed(text: str) -> nodes.Template:

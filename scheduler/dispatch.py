@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.delivery import Delivery, Message, SendError
+from domain.person import People, Person
 from domain.recommendation import Recommendation
 from domain.record import Dossier
 from notifiers import email
@@ -15,7 +16,7 @@ from notifiers.render import Rendered, render
 from rules.model import Unreadable
 from scheduler.reminders import ReminderWriter
 from scheduler.retry import next_attempt
-from store import dossiers, outbox, recommendations
+from store import dossiers, outbox, people, recommendations
 from store.session import Database
 
 LEASE_S = 600.0  # for a batch; whoever takes longer finds its fence gone and sends no more
@@ -36,15 +37,28 @@ class Postman:
     def message_id(self, delivery: Delivery) -> str:
         return delivery.message_id or email.message_id(delivery.key, domain=self.domain)
 
-    def compose(self, delivery: Delivery, recommendation: Recommendation, dossier: Dossier, *, now: datetime) -> bytes:
-        """The mail's bytes. A delivery that was rendered before has them already: a resend is byte-identical."""
+    def compose(
+        self, delivery: Delivery, recommendation: Recommendation, dossier: Dossier, *, people: People, now: datetime
+    ) -> bytes:
+        """The mail's bytes. A delivery that was rendered before has them already: a resend is byte-identical.
+
+        Raises as `ReminderWriter.write` does.
+        """
         if delivery.body is not None:
             return delivery.body
-        reminder = self.writer.write(recommendation, dossier, person=delivery.person, now=now)
-        return self.mail(delivery, recommendation, render(reminder), now=now)
+        reminder = self.writer.write(recommendation, dossier, person=delivery.person, people=people, now=now)
+        return self.mail(delivery, recommendation, render(reminder), reader=people.get(delivery.person), now=now)
 
-    def mail(self, delivery: Delivery, recommendation: Recommendation, rendered: Rendered, *, now: datetime) -> bytes:
-        reader = self.writer.people.get(delivery.person)
+    def mail(
+        self,
+        delivery: Delivery,
+        recommendation: Recommendation,
+        rendered: Rendered,
+        *,
+        reader: Person | None,
+        now: datetime,
+    ) -> bytes:
+        """A rendered reminder as the bytes of one mail."""
         return email.compose(
             rendered,
             sender=self.sender,
@@ -75,10 +89,13 @@ async def dispatch_due(
     outbox.recover(db, now=now)
     claimed = outbox.claim(db, now=now, owner=owner, lease_s=LEASE_S, limit=limit)
     outcome = Dispatched(claimed=len(claimed))
+    if not claimed:
+        return outcome
+    known = people.load(db)
     async with notifier.open() as line:
         for position, delivery in enumerate(claimed):
             try:
-                await _deliver(db, postman, line, delivery, outcome, now=now)
+                await _deliver(db, postman, line, delivery, known, outcome, now=now)
             except SendError as failure:
                 _record(db, delivery, failure, outcome, now=now)
                 if failure.server_down:
@@ -89,7 +106,7 @@ async def dispatch_due(
 
 
 async def _deliver(
-    db: Database, postman: Postman, line: Line, delivery: Delivery, outcome: Dispatched, *, now: datetime
+    db: Database, postman: Postman, line: Line, delivery: Delivery, known: People, outcome: Dispatched, *, now: datetime
 ) -> None:
     recommendation = recommendations.get(db, delivery.recommendation)
     dossier = dossiers.load(db, recommendation.dossier) if recommendation else None
@@ -97,7 +114,7 @@ async def _deliver(
         outbox.cancelled(db, delivery, reason="the customer is gone")
         return
     try:
-        body = postman.compose(delivery, recommendation, dossier, now=now)
+        body = postman.compose(delivery, recommendation, dossier, people=known, now=now)
     except KeyError:
         outbox.cancelled(db, delivery, reason="the rule or its subject is gone")
         return

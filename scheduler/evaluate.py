@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from domain.person import People
 from domain.recommendation import Key, Match, Recommendation, State, recommendation_id, reconcile
 from domain.record import Timeline
 from rules.rulebase import Decision, RuleBase, Undecidable
-from store import dossiers, due, evaluations, recommendations
+from store import dossiers, due, evaluations, people, recommendations
 from store.due import Claim
 from store.evaluations import Evaluated
 from store.rulebases import Published
@@ -25,14 +25,13 @@ FIRST = 0  # the occurrence of a recommendation's first reminder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """A rule base as it was published, and the people it speaks to.
+    """A rule base as it was published.
 
     `nobody`: who gets what belongs to nobody; None leaves it unsent, and visible as that.
     """
 
     base: RuleBase
     published: Published
-    people: People
     nobody: str | None = None
 
 
@@ -67,13 +66,21 @@ def evaluate_due(db: Database, rules: Rules, *, now: datetime, owner: str, limit
     since = {claim.dossier: _since(claim, rules.published) for claim in claims}
     timelines = dossiers.timelines(db, since)
     running = recommendations.running(db, since)
+    known = people.load(db)
     results: list[Evaluated] = []
     for claim in claims:
         timeline = timelines.get(claim.dossier)
         if timeline is None:
             continue
         try:
-            results.append(_evaluated(claim, timeline, running.get(claim.dossier, ()), rules, outcome, now=now))
+            episodes = _Episodes(
+                rules=rules,
+                people=known,
+                dossier=claim.dossier,
+                running={r.key: r for r in running.get(claim.dossier, ())},
+            )
+            results.append(_evaluated(claim, timeline, episodes, now=now))
+            outcome.unaddressed += episodes.unaddressed
         except Undecidable as failure:
             # One customer must never stop the others, nor be retried in a tight loop.
             due.quarantine(db, claim, reason=str(failure), now=now, until=now + QUARANTINE)
@@ -96,33 +103,24 @@ def _since(claim: Claim, published: Published) -> datetime | None:
     return max(claim.evaluated_at, published.published_at)
 
 
-def _evaluated(
-    claim: Claim,
-    timeline: Timeline,
-    running: Collection[Recommendation],
-    rules: Rules,
-    outcome: Outcome,
-    *,
-    now: datetime,
-) -> Evaluated:
+def _evaluated(claim: Claim, timeline: Timeline, episodes: _Episodes, *, now: datetime) -> Evaluated:
+    """Advance a customer from its last evaluation to now. Raises `Undecidable`."""
+    rules = episodes.rules
     begin = _since(claim, rules.published)
     if begin is None:
         first_write = timeline.changes[0][0] if timeline.changes else now
         begin = max(first_write, min(rules.published.published_at, now))
-    episodes = _Episodes(rules=rules, dossier=claim.dossier, running={r.key: r for r in running})
     decision: Decision | None = None
-    for decision in rules.base.replay(timeline, since=begin, until=now, people=rules.people):
+    for decision in rules.base.replay(timeline, since=begin, until=now, people=episodes.people):
         episodes.pass_(decision)
     next_check = decision.next_check if decision else None
     # A write that another machine's clock dates after ours waits for its moment.
     ahead = [moment for moment, _ in timeline.changes if moment > now]
-    deliveries = tuple(episodes.deliveries(now=now)) if decision else ()
-    outcome.unaddressed += episodes.unaddressed
     return Evaluated(
         claim=claim,
         raised=tuple(episodes.raised.values()),
         updated=tuple(episodes.updated.values()),
-        deliveries=deliveries,
+        deliveries=tuple(episodes.deliveries(now=now)),
         next_check=min((m for m in (next_check, *ahead) if m is not None), default=None),
         evaluated_at=now,
         rulebase=rules.published.hash,
@@ -134,6 +132,7 @@ class _Episodes:
     """One customer's episodes while its past is replayed."""
 
     rules: Rules
+    people: People
     dossier: str
     running: dict[Key, Recommendation]
     raised: dict[str, Recommendation] = field(default_factory=dict[str, Recommendation])
@@ -169,12 +168,12 @@ class _Episodes:
 
     def _reaches(self, match: Match, decision: Decision) -> bool:
         rollout = self.rules.base.by_id[match.rule].rollout
-        owner = self.rules.people.get(self.rules.base.owner(match, decision.facts))
+        owner = self.people.get(self.rules.base.owner(match, decision.facts))
         return rollout.reaches(rule=match.rule, customer=self.dossier, team=owner.team if owner else None)
 
     def _raise(self, match: Match, decision: Decision, held_by: tuple[str, ...]) -> Recommendation:
         advice = self.rules.base.advise(
-            match, decision.facts, now=decision.now, opened_at=decision.now, people=self.rules.people
+            match, decision.facts, now=decision.now, opened_at=decision.now, people=self.people
         )
         return Recommendation(
             id=recommendation_id(dossier=self.dossier, match=match, opened_at=decision.now),
@@ -206,7 +205,7 @@ class _Episodes:
         """(person's id, address) of everyone the recommendation goes to and who can be reached."""
         fallback = (self.rules.nobody,) if self.rules.nobody else ()
         for name in recommendation.advice.to or fallback:
-            person = self.rules.people.get(name)
+            person = self.people.get(name)
             if person is not None:
                 yield person.id, person.email
             elif "@" in name:

@@ -21,7 +21,6 @@ class ReminderWriter:
     """Writes reminders. `links`: the signed links for (recommendation, person). `crm_url` may hold `{customer}`."""
 
     base: RuleBase
-    people: People
     links: Callable[[str, str, datetime], Mapping[Link, str]]
     crm_url: str | None = None
 
@@ -31,6 +30,7 @@ class ReminderWriter:
         dossier: Dossier,
         *,
         person: str,
+        people: People,
         now: datetime,
         language: str | None = None,
     ) -> Reminder:
@@ -39,14 +39,14 @@ class ReminderWriter:
         Raises KeyError where the rule or its subject is gone, `Unreadable` where the data is.
         """
         base = self.base
-        reader = self.people.get(person)
+        reader = people.get(person)
         language = language or (reader.language if reader else None) or base.company.language
         facts = base.facts(dossier)
         match = Match(rule=recommendation.rule, subject=recommendation.subject)
         advice = base.advise(
-            match, facts, now=now, opened_at=recommendation.opened_at, people=self.people, language=language
+            match, facts, now=now, opened_at=recommendation.opened_at, people=people, language=language
         )
-        wording = base.wording(facts, now=now, people=self.people, language=language)
+        wording = base.wording(facts, now=now, people=people, language=language)
         rule, this = base.by_id[match.rule], base.subject(match, facts)
         title = in_language(rule.title, language, base.company.language)
         customer = dossier.name
@@ -71,22 +71,24 @@ class ReminderWriter:
             rule_title=title,
             rule_version=recommendation.rule_version,
             matched=tuple(
-                wording.reason_with_value(reason) for reason in base.why(match, facts, now=now, people=self.people)
+                wording.reason_with_value(reason) for reason in base.why(match, facts, now=now, people=people)
             ),
             recipient=reader.email if reader else person,
-            role=self._role(recommendation, reader, owner=base.owner(match, facts)),
+            role=_role(reader, people, owner=base.owner(match, facts)),
             links=self.links(recommendation.id, person, now),
             crm_url=self.crm_url.format(customer=dossier.id) if self.crm_url else None,
         )
 
-    def _role(self, recommendation: Recommendation, reader: Person | None, *, owner: str | None) -> str:
-        if reader is None:
-            return "named"
-        if reader.id == owner:
-            return "owner"
-        if self.people.lead_of(owner) == reader:
-            return "lead"
-        return "manager" if self.people.manager_of(owner) == reader else "named"
+
+def _role(reader: Person | None, people: People, *, owner: str | None) -> str:
+    """Why this reader: the word by which the mail says it."""
+    if reader is None:
+        return "named"
+    if reader.id == owner:
+        return "owner"
+    if people.lead_of(owner) == reader:
+        return "lead"
+    return "manager" if people.manager_of(owner) == reader else "named"
 
 
 def _shortened(text: str) -> str:

@@ -21,7 +21,7 @@ from rules.mapping.values import CASES, Column, Reading, dates, numbers
 from rules.model import Date, DateTime, FieldType, Model, Number, Text
 from rules.problems import BadRules, Place, Problems, suggestion
 
-Path_: TypeAlias = tuple[str | int, ...]
+Trail: TypeAlias = tuple[str | int, ...]
 
 ORDERED = (Number, Date, DateTime)
 PERSON_NEEDS = ("name", "email")
@@ -92,7 +92,7 @@ class _Loader:
             zone=self.model.zone,
         )
 
-    def record(self, at: Path_, spec: RecordSpec) -> RecordPlan | None:
+    def record(self, at: Trail, spec: RecordSpec) -> RecordPlan | None:
         known = [*self.model.kinds, PERSON]
         if spec.kind not in known:
             self.error("R100", (*at, "kind"), f'no kind "{spec.kind}"', suggestion(spec.kind, known))
@@ -124,7 +124,7 @@ class _Loader:
             fold=fold,
         )
 
-    def field(self, at: Path_, name: str, spec: ValueSpec, type_: FieldType, *, required: bool = False) -> FieldPlan:
+    def field(self, at: Trail, name: str, spec: ValueSpec, type_: FieldType, *, required: bool = False) -> FieldPlan:
         left_out = spec.on_error == "missing"
         if left_out and required:
             self.error(
@@ -138,7 +138,7 @@ class _Loader:
             left_out=left_out,
         )
 
-    def reading(self, at: Path_, spec: ValueSpec, type_: FieldType) -> Reading:
+    def reading(self, at: Trail, spec: ValueSpec, type_: FieldType) -> Reading:
         examples = self.spec.dates if spec.dates is None else spec.dates
         parse: Callable[[str], str] = str
         if spec.constant is None and isinstance(type_, Number):
@@ -157,7 +157,7 @@ class _Loader:
             self.constant((*at, "constant"), reading, type_)
         return reading
 
-    def parts(self, at: Path_, spec: ValueSpec) -> Iterable[str | Column]:
+    def parts(self, at: Trail, spec: ValueSpec) -> Iterable[str | Column]:
         if spec.constant is not None:
             yield spec.constant
         elif spec.column is not None:
@@ -170,7 +170,7 @@ class _Loader:
                 elif part:
                     yield part
 
-    def constant(self, at: Path_, reading: Reading, type_: FieldType) -> None:
+    def constant(self, at: Trail, reading: Reading, type_: FieldType) -> None:
         text = reading.clean(reading.take({}))
         try:
             if text is not None:
@@ -178,15 +178,15 @@ class _Loader:
         except ValueError as refusal:
             self.error("R201", at, f'"{text}" {refusal}')
 
-    def condition(self, at: Path_, column: str, wanted: list[str]) -> Condition:
+    def condition(self, at: Trail, column: str, wanted: list[str]) -> Condition:
         return Condition(column=self.column(at, column), wanted=frozenset(wanted))
 
-    def column(self, at: Path_, name: str) -> Column:
+    def column(self, at: Trail, name: str) -> Column:
         self.columns.setdefault(name, self.place(at))
         return Column(name=name)
 
     def fold(
-        self, at: Path_, spec: RecordSpec, types: Mapping[str, FieldType], allowed: Collection[str]
+        self, at: Trail, spec: RecordSpec, types: Mapping[str, FieldType], allowed: Collection[str]
     ) -> FoldPlan | None:
         if spec.fold is None:
             if spec.may_differ:
@@ -211,7 +211,7 @@ class _Loader:
             counts=tuple(name for name, how in spec.fold.items() if how == "count"),
         )
 
-    def in_order(self, at: Path_, spec: RecordSpec, types: Mapping[str, FieldType], allowed: Collection[str]) -> None:
+    def in_order(self, at: Trail, spec: RecordSpec, types: Mapping[str, FieldType], allowed: Collection[str]) -> None:
         where = (*at, "in order")
         known = [self.field_known(where, spec.kind, name, allowed) for name in spec.in_order]
         if not (known and all(known)):
@@ -222,17 +222,17 @@ class _Loader:
                 "R203", where, "only numbers, or dates, or moments have an order", "name two or more of one type"
             )
 
-    def field_known(self, at: Path_, kind: str, name: str, allowed: Collection[str]) -> bool:
+    def field_known(self, at: Trail, kind: str, name: str, allowed: Collection[str]) -> bool:
         if name in allowed:
             return True
         beside = "it stands beside `fields`" if name in ("id", "customer") else None
         self.error("R101", at, f'{kind} has no field "{name}"', beside or suggestion(name, allowed), key=True)
         return False
 
-    def place(self, path: Path_, *, key: bool = False) -> Place:
+    def place(self, path: Trail, *, key: bool = False) -> Place:
         return _place(self.root, path, key=key)
 
-    def error(self, code: str, at: Path_, message: str, help_: str | None = None, *, key: bool = False) -> None:
+    def error(self, code: str, at: Trail, message: str, help_: str | None = None, *, key: bool = False) -> None:
         self.problems.error(code, self.place(at, key=key), message, help_)
 
 
@@ -254,7 +254,7 @@ def _plain(node: source.Node) -> object:
             return {key.text: _plain(value) for key, value in node}
 
 
-def _place(node: source.Node, path: Path_, *, key: bool) -> Place:
+def _place(node: source.Node, path: Trail, *, key: bool) -> Place:
     """Where the file says what `path` leads to; of a short form the whole value."""
     for step, last in ((step, index == len(path) - 1) for index, step in enumerate(path)):
         if isinstance(node, source.Mapping) and step in node.by_key:
