@@ -19,7 +19,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from app.cli.output import CommandError, note, say
-from app.demo_data import DemoCompany, company
+from app.demo_data import PEOPLE, DemoCompany, company
 from app.settings import Mail, Settings
 from app.wiring import House, open_store, utc_now
 from scheduler.clock import Clock
@@ -91,6 +91,7 @@ def _settings(folder: Path, *, mail_port: int, base_url: str) -> Settings:
             "rules": ["base", str(folder / "rules")],
             "base_url": base_url,
             "secret_keys": [secrets.token_urlsafe(32)],
+            "nobody": PEOPLE[0].id,
             "mail": Mail(host=LOOPBACK, port=mail_port, sender="relance@example.com", name="Relance"),
         }
     )

@@ -598,7 +598,7 @@ class _Story:
         values = {name: value.isoformat() if isinstance(value, date) else value for name, value in raw.items()}
         fields, refused = self.model.canonical(kind, values)
         assert not refused, refused[0].message
-        owner = id_ if kind == CUSTOMER else customer.id if customer else None
+        owner = customer.id if customer and kind != CUSTOMER else None
         self.records.append(Record(kind=kind, id=id_, customer=owner, fields=fields))
         return id_
 

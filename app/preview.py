@@ -59,7 +59,7 @@ def preview_mail(
         id=recommendation_id(dossier=dossier.id, match=match, opened_at=now),
         dossier=dossier.id,
         rule=rule_id,
-        rule_version=live.versions.get(rule_id, 0) if live else 0,
+        rule_version=live.versions.get(rule_id, 1) if live else 1,
         subject=match.subject,
         opened_at=now,
         advice=advice,

@@ -29,7 +29,7 @@ class RecordRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One record as it was written. `customer` is None while nobody knows whose it is."""
+    """One record as it was written. `customer` is None for a customer itself, and while nobody knows whose it is."""
 
     kind: str
     id: str

@@ -60,7 +60,7 @@ def _read(line: str) -> Dossier | BadLine:
 
 def _records(customer: str | None, known: dict[str, object], groups: dict[str, object]) -> Iterator[Record]:
     if customer is not None:
-        yield Record(kind=CUSTOMER, id=customer, customer=customer, fields=_fields(CUSTOMER, known))
+        yield Record(kind=CUSTOMER, id=customer, customer=None, fields=_fields(CUSTOMER, known))
     for kind, group in groups.items():
         if kind == CUSTOMER:
             raise ValueError("the customer stands beside `records`, not in it")

@@ -75,8 +75,12 @@ class RuleBase:
         return self.model.facts(dossier)
 
     def calendar(self, facts: Facts, people: People) -> Calendar:
-        """The office in which a customer's rules are read: its owner's, else the company's."""
-        owner = people.get(owner_of(facts.customer or {}, facts))
+        """The office in which a customer's rules are read: its owner's, else the company's.
+
+        Of a dossier without a customer it is the office of its one record's owner.
+        """
+        subject = facts.customer or next((fact for of_kind in facts.of.values() for fact in of_kind), {})
+        owner = people.get(owner_of(subject, facts))
         office = owner.office if owner else None
         return self.calendars.get(office, self.office) if office else self.office
 

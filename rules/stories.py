@@ -231,7 +231,7 @@ def _dossier(records: Map[tuple[str, str], Map[str, object]]) -> Dossier:
             Record(
                 kind=kind,
                 id=record_id,
-                customer=id_,
+                customer=None if kind == CUSTOMER else id_,
                 fields={name: str(v) for name, v in raw.items() if v is not None and name not in ("id", "customer")},
             )
             for (kind, record_id), raw in records.items()

@@ -13,7 +13,7 @@ import yaml
 from domain.calendar import Span, Unit
 from domain.record import CUSTOMER
 from rules.explain import Reason
-from rules.model import Enum, Fact, FieldType, Model, Money, Number, Ref, Value
+from rules.model import Enum, Fact, FieldType, Model, Money, Number, Ref, Value, YesNo
 from rules.operators import (
     Before,
     Between,
@@ -119,10 +119,15 @@ def _words(language: str) -> Mapping[str, str]:
     return yaml.safe_load(resource.read_text("utf-8")) if resource.is_file() else {}
 
 
+def inside(word: str, language: str) -> str:
+    """A kind, field or value as people call it within a sentence: `end_date` is "end date"."""
+    return _words(language).get(word, word.replace("_", " "))
+
+
 def label(word: str, language: str) -> str:
-    """A kind, field or value as people call it: `end_date` is "End date"."""
-    known = _words(language).get(word, word.replace("_", " "))
-    return known[:1].upper() + known[1:]
+    """The same at the beginning of one: "End date"."""
+    said = inside(word, language)
+    return said[:1].upper() + said[1:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +147,7 @@ class Wording:
     def value(self, value: Value | None, type_: FieldType) -> str:
         match value:
             case str() if isinstance(type_, Enum):
-                return _words(self.voice.language).get(value, value.replace("_", " "))
+                return inside(value, self.voice.language)
             case _:
                 return self.voice.shown(value, self._currency(type_))
 
@@ -173,13 +178,29 @@ class Wording:
         return ", ".join(reason.value) if isinstance(reason.value, tuple) and reason.value else NOTHING
 
     def condition(self, condition: Condition) -> str:
-        names = " ".join((*(self.label(ref) for ref, _ in condition.link.refs), self.label(condition.link.field)))
-        return f"{names} {self.test(condition.test, condition.type)}"
+        """ "End date is in the next 90 days" """
+        said = self._inside(condition)
+        return said[:1].upper() + said[1:]
+
+    def _inside(self, condition: Condition) -> str:
+        language = self.voice.language
+        words = (*(ref for ref, _ in condition.link.refs), condition.link.field)
+        name = " ".join(inside(word, language) for word in words)
+        if isinstance(condition.type, YesNo) and isinstance(condition.test, Equals):
+            return f"{name}: {self._values(condition.test.values, condition.type)}"
+        return f"{name} {self.test(condition.test, condition.type)}"
 
     def relation(self, relation: Relation) -> str:
-        kind = _words(self.voice.language).get(relation.kind, relation.kind.replace("_", " "))
-        parts = [self.condition(c) for c in relation.conditions]
-        parts += [self.label(name) for name, tie in relation.ties if tie is Tie.SAME and name != CUSTOMER]
+        """ "opportunity with type renewal, stage open" """
+        language = self.voice.language
+        kind = inside(relation.kind, language)
+        parts = [
+            f"{inside(c.link.field, language)} {self._values(c.test.values, c.type)}"
+            if isinstance(c.test, Equals)
+            else self._inside(c)
+            for c in relation.conditions
+        ]
+        parts += [inside(name, language) for name, tie in relation.ties if tie is Tie.SAME and name != CUSTOMER]
         said = self.phrases["where"].format(kind, ", ".join(parts)) if parts else kind
         if relation.count is None:
             return said
@@ -189,9 +210,9 @@ class Wording:
         say, phrases = self._sayings(type_), self.phrases
         match test:
             case Equals(values=values):
-                return phrases["is"].format(phrases["or"].join(self.value(v, type_) for v in values))
+                return phrases["is"].format(self._values(values, type_))
             case NoneOf(values=values):
-                return phrases["is not"].format(phrases["or"].join(self.value(v, type_) for v in values))
+                return phrases["is not"].format(self._values(values, type_))
             case OnDay(days=days, wanted=wanted):
                 return phrases["is" if wanted else "is not"].format(phrases["or"].join(map(self.voice.day, days)))
             case Missing() | Present():
@@ -212,6 +233,14 @@ class Wording:
                 return phrases[phrase].format(self.span(span))
             case _:
                 raise TypeError(f"{type(test).__name__} has no words")
+
+    def _values(self, values: tuple[Value, ...], type_: FieldType) -> str:
+        """The values, or the name of the group that they are."""
+        groups = type_.groups if isinstance(type_, Enum) else {}
+        group = next((name for name, members in groups.items() if len(members) > 1 and members == values), None)
+        if group is not None:
+            return inside(group, self.voice.language)
+        return self.phrases["or"].join(self.value(v, type_) for v in values)
 
     def _sayings(self, type_: FieldType) -> Callable[[Decimal], str]:
         return lambda number: self.voice.shown(number, self._currency(type_))

@@ -107,8 +107,8 @@ def load_many(db: Database, dossiers: Collection[str]) -> dict[str, Dossier]:
 def timelines(db: Database, since: Mapping[str, datetime | None]) -> dict[str, Timeline]:
     """Each dossier as it was at its moment, and as every later moment of writing left it.
 
-    A moment of None: from the first write on, which is then the dossier at the start. Dossiers that were never
-    written are absent; one that lost all its records is there, empty.
+    A moment of None: from before the first write, when the dossier was empty. Dossiers that were never written are
+    absent; one that lost all its records is there, empty.
     """
     by_dossier = defaultdict[str, list[AnyRow]](list)
     with db.read() as connection:
@@ -216,7 +216,8 @@ def _history(connection: Connection, dossiers: Collection[str], *, after: dateti
     """History rows in order of time; of those that were superseded by `after`, none."""
     in_time = (record_history.c.recorded_at, record_history.c.seq)
     of_one_record = [record_history.c.dossier, record_history.c.kind, record_history.c.id]
-    superseded_at = func.lead(record_history.c.recorded_at).over(partition_by=of_one_record, order_by=in_time)
+    next_write = func.lead(record_history.c.recorded_at, type_=record_history.c.recorded_at.type)
+    superseded_at = next_write.over(partition_by=of_one_record, order_by=in_time)
     written = (
         select(record_history, superseded_at.label("superseded_at"))
         .where(among(record_history.c.dossier, dossiers))
@@ -230,7 +231,7 @@ def _history(connection: Connection, dossiers: Collection[str], *, after: dateti
 
 def _timeline(dossier: str, rows: Iterable[AnyRow], since: datetime | None) -> Timeline:
     present: dict[tuple[str, str], Record] = {}
-    start: Dossier | None = None if since is None else Dossier(id=dossier, records=())
+    start = Dossier(id=dossier, records=())
     changes: list[tuple[datetime, Dossier]] = []
     for recorded_at, at_once in groupby(rows, key=attrgetter("recorded_at")):
         for row in at_once:
@@ -239,9 +240,8 @@ def _timeline(dossier: str, rows: Iterable[AnyRow], since: datetime | None) -> T
             else:
                 present[row.kind, row.id] = _record(row)
         state = Dossier(id=dossier, records=tuple(present[key] for key in sorted(present)))
-        if start is None or (since is not None and recorded_at <= since):
+        if since is not None and recorded_at <= since:
             start = state
         else:
             changes.append((recorded_at, state))
-    assert start is not None  # a dossier has at least one row here
     return Timeline(dossier=start, changes=tuple(changes))

@@ -13,7 +13,7 @@ from domain.record import CUSTOMER
 from store.dialects import among
 from store.due import woken
 from store.session import Database
-from store.tables import customers, records, rule_versions, rulebases
+from store.tables import customers, recommendations, records, rule_versions, rulebases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,8 @@ class Published:
 def publish(db: Database, *, hash: str, rules: Mapping[str, str], kinds: Collection[str], now: datetime) -> Published:
     """Make a rule base live. `rules` holds each rule's own hash; a changed one gets the next version.
 
-    Every customer with a record of these kinds becomes due; `customer` means all of them. Publishing what is live
-    already changes nothing.
+    Every customer with a record of these kinds becomes due (`customer` means all of them), and every one with a
+    running recommendation of a rule that is no longer there. Publishing what is live already changes nothing.
     """
     with db.begin() as connection:
         if connection.dialect.name == "postgresql":  # one at a time; SQLite's writers always are
@@ -46,7 +46,7 @@ def publish(db: Database, *, hash: str, rules: Mapping[str, str], kinds: Collect
         ]
         if changed:
             connection.execute(insert(rule_versions), changed)
-        _wake_readers(connection, kinds, now=now)
+        _wake(connection, kinds, withdrawn=known.keys() - rules.keys(), now=now)
         live = _live(connection)
         assert live is not None  # the row above
         return live
@@ -79,9 +79,12 @@ def _latest(connection: Connection) -> dict[str, _Version]:
     return {row.rule: _Version(row.version, row.hash) for row in rows}
 
 
-def _wake_readers(connection: Connection, kinds: Collection[str], *, now: datetime) -> None:
+def _wake(connection: Connection, kinds: Collection[str], *, withdrawn: Collection[str], now: datetime) -> None:
     concerned = select(customers.c.id).order_by(customers.c.id).with_for_update()
     if CUSTOMER not in kinds:
         readers = select(records.c.dossier).where(among(records.c.kind, kinds))
-        concerned = concerned.where(customers.c.id.in_(readers))
+        left_over = select(recommendations.c.dossier).where(
+            among(recommendations.c.rule, withdrawn), recommendations.c.ended_at.is_(None)
+        )
+        concerned = concerned.where(customers.c.id.in_(readers.union(left_over)))
     connection.execute(update(customers).where(customers.c.id.in_(concerned)).values(woken(now)))

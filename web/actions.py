@@ -25,7 +25,6 @@ from web.security import SignedLink, Visit
 from web.trouble import Trouble, TroubleKind
 
 BODY_LIMIT_BYTES = 16_384  # a note of several pages
-ATTEMPTS = 5  # each lost race means that someone else got something done
 
 SNOOZES: Mapping[Link, Span] = {
     Link.SNOOZE_1_DAY: Span(count=1, unit=Unit.DAYS),
@@ -96,8 +95,8 @@ def show(visit: SignedLink, fresh: str | None = None) -> HTMLResponse:
         return _page("why", visit)
     if visit.recommendation.state is not State.OPEN:
         return _closed(visit, fresh=fresh is not None)
-    if _is_settled(visit, visit.recommendation):
-        return _page("snoozed", visit, fresh=fresh is not None, until=_snoozed_until(visit, visit.recommendation))
+    if _is_settled(visit):
+        return _page("snoozed", visit, fresh=fresh is not None, until=_snoozed_until(visit))
     return _form(visit, Answer())
 
 
@@ -106,7 +105,7 @@ def press(visit: SignedLink, answer: Annotated[Answer, Depends(read_answer)]) ->
     """The button of a page was pressed."""
     if visit.link not in PRESSABLE:
         raise Trouble(TroubleKind.LOST)
-    if visit.link is Link.DISMISS and not answer.why_not and not _is_settled(visit, visit.recommendation):
+    if visit.link is Link.DISMISS and not answer.why_not and not _is_settled(visit):
         return _form(visit, answer, missing=True)
     changed = _settle(visit, answer)
     query = urlencode({"as": visit.link} | ({"fresh": 1} if changed else {}))
@@ -117,22 +116,15 @@ def press(visit: SignedLink, answer: Annotated[Answer, Depends(read_answer)]) ->
 
 
 def _settle(visit: Visit, answer: Answer) -> bool:
-    """Make the change unless it is made already; False: there was nothing left to change. Raises `Trouble`."""
-    current: Recommendation | None = visit.recommendation
-    db = visit.services.db
-    for _ in range(ATTEMPTS):
-        if current is None:
-            raise Trouble(TroubleKind.GONE)
-        if _is_settled(visit, current):
-            return False
-        after, deliveries = _change(visit, current, answer)
-        if recommendations.act(db, current, after, deliveries=deliveries, now=visit.now):
-            return True
-        current = recommendations.get(db, current.id)
-    raise Trouble(TroubleKind.BUSY)
+    """Make the change. False: there was nothing left to change, or someone else was faster."""
+    if _is_settled(visit):
+        return False
+    after, deliveries = _change(visit, answer)
+    return recommendations.act(visit.services.db, visit.recommendation, after, deliveries=deliveries, now=visit.now)
 
 
-def _change(visit: Visit, current: Recommendation, answer: Answer) -> tuple[Recommendation, tuple[NewDelivery, ...]]:
+def _change(visit: Visit, answer: Answer) -> tuple[Recommendation, tuple[NewDelivery, ...]]:
+    current = visit.recommendation
     match visit.link:
         case Link.DONE:
             return current.done(by=visit.person.id, at=visit.now, note=answer.note or None), ()
@@ -160,14 +152,14 @@ def _reminder_at(until: datetime, visit: Visit) -> NewDelivery:
     )
 
 
-def _is_settled(visit: Visit, recommendation: Recommendation) -> bool:
+def _is_settled(visit: Visit) -> bool:
     """Nothing is left for this link to change.
 
     A snooze that ends on the same local day is the same snooze: pressing again moves nothing.
     """
-    if recommendation.state is not State.OPEN:
+    if visit.recommendation.state is not State.OPEN:
         return True
-    until = recommendation.snoozed_until
+    until = visit.recommendation.snoozed_until
     if visit.link not in SNOOZES or until is None or until <= visit.now:
         return False
     zone = visit.reader.zone
@@ -187,24 +179,32 @@ def _form(visit: Visit, answer: Answer, *, missing: bool = False) -> HTMLRespons
         reasons=list(Reason),
         snoozes=list(SNOOZES),
         until=_moment(visit, _until(visit)) if visit.link in SNOOZES else None,
-        snoozed_until=_snoozed_until(visit, visit.recommendation),
+        snoozed_until=_snoozed_until(visit),
         site=_site(visit.recommendation.advice.do),
     )
 
 
 def _closed(visit: Visit, *, fresh: bool) -> HTMLResponse:
     closed = visit.recommendation
-    who = closed.closed_by or ""
-    mine = who == visit.person.id
-    person = visit.people.get(who)
+    by = visit.people.get(closed.closed_by)
     return _page(
         "closed",
         visit,
-        heading=f"{closed.state}.{('fresh' if fresh else 'you') if mine else 'other'}",
-        who=person.name if person else who,
+        heading=_closed_heading(visit, fresh=fresh),
+        who=by.name if by else closed.closed_by,
         when=_moment(visit, closed.closed_at or visit.now),
         note=_said(visit, closed.note),
     )
+
+
+def _closed_heading(visit: Visit, *, fresh: bool) -> str:
+    """The key of its words: "resolved", "done.fresh", "dismissed.other"."""
+    closed = visit.recommendation
+    if closed.state is State.RESOLVED:
+        return closed.state
+    if closed.closed_by != visit.person.id:
+        return f"{closed.state}.other"
+    return f"{closed.state}.{'fresh' if fresh else 'you'}"
 
 
 def _said(visit: Visit, note: str | None) -> str | None:
@@ -215,8 +215,8 @@ def _said(visit: Visit, note: str | None) -> str | None:
     return f"{visit.reader.say(name)}{colon}{text}" if name in set(Reason) else note
 
 
-def _snoozed_until(visit: Visit, recommendation: Recommendation) -> str | None:
-    until = recommendation.snoozed_until
+def _snoozed_until(visit: Visit) -> str | None:
+    until = visit.recommendation.snoozed_until
     return _moment(visit, until) if until and until > visit.now else None
 
 
@@ -237,8 +237,11 @@ def _site(do: str | None) -> Site | None:
     verb, _, url = (do or "").partition(" ")
     if verb != "open":
         return None
-    parts = urlsplit(url.strip())
-    return Site(host=parts.hostname, url=url.strip()) if parts.scheme in {"http", "https"} and parts.hostname else None
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that are no IPv6 address
+        return None
+    return Site(host=parts.hostname, url=url) if parts.scheme in {"http", "https"} and parts.hostname else None
 
 
 def _page(template: str, visit: Visit, *, status: int = 200, **values: object) -> HTMLResponse:

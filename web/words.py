@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_skeleton, format_time
 
 NO_BREAK_SPACE = "\u00a0"
+FRENCH_SPACE = re.compile(r" (?=[?:;!»])|(?<=«) ")  # French sets these marks apart, but never on another line
 
 LOCALES: Mapping[str, str] = {"en": "en_GB", "de": "de_CH", "fr": "fr_CH", "it": "it_CH"}
 
@@ -268,22 +270,22 @@ WORDS: Mapping[str, Words] = {
         "Torni indietro, accorci il testo e prema di nuovo il pulsante.",
     ),
     "busy.title": (
-        "Too busy just now",
-        "Gerade zu viel los",
-        "Trop occupé pour le moment",
-        "Troppo occupato al momento",
+        "Please try again in a minute",
+        "Bitte versuchen Sie es in einer Minute noch einmal",
+        "Veuillez réessayer dans une minute",
+        "Riprovi tra un minuto",
     ),
     "busy.text": (
-        "Nothing was changed.",
-        "Es wurde nichts geändert.",
-        "Rien n’a été modifié.",
-        "Nulla è stato modificato.",
+        "Our records cannot be reached just now. Nothing was changed.",
+        "Unsere Daten sind gerade nicht erreichbar. Es wurde nichts geändert.",
+        "Nos données sont momentanément inaccessibles. Rien n’a été modifié.",
+        "I nostri dati non sono raggiungibili in questo momento. Nulla è stato modificato.",
     ),
     "busy.next": (
-        "Open the link from the mail again in a minute.",
-        "Öffnen Sie den Link aus der E-Mail in einer Minute noch einmal.",
-        "Rouvrez le lien de l’e-mail dans une minute.",
-        "Riapra il link dell’e-mail tra un minuto.",
+        "Then open the link from the mail again.",
+        "Öffnen Sie dann den Link aus der E-Mail noch einmal.",
+        "Rouvrez ensuite le lien de l’e-mail.",
+        "Poi riapra il link dell’e-mail.",
     ),
     "failed.title": (
         "Something went wrong on our side",
@@ -349,7 +351,10 @@ class Reader:
     zone: ZoneInfo
 
     def say(self, key: str, **values: str | int) -> str:
-        return WORDS[key][tuple(LOCALES).index(self.language)].format(**values)
+        text = WORDS[key][tuple(LOCALES).index(self.language)]
+        if self.language == "fr":
+            text = FRENCH_SPACE.sub(NO_BREAK_SPACE, text)
+        return text.format(**values)
 
     def moment(self, at: datetime, *, now: datetime) -> str:
         """ "10:02" today, "Mon, 23 Nov, 10:02" on another day, with the year in another year. Breaks in no line."""

@@ -57,26 +57,28 @@ def import_(
         stop(Exit.FINDINGS)
 
 
-def _as_json(report: ImportReport, *, dry_run: bool) -> dict[str, object]:
-    kinds: dict[str, dict[str, int]] = {}
-    for (kind, outcome), count in sorted(report.written.items()):
-        kinds.setdefault(kind, {"new": 0, "changed": 0, "unchanged": 0})[outcome.value] = count
+def _counted(result: ImportReport) -> dict[str, dict[str, int]]:
+    """For each kind how many records are new, changed, unchanged."""
+    from store.dossiers import Outcome
+
+    written = (Outcome.NEW, Outcome.CHANGED, Outcome.UNCHANGED)
+    kinds = sorted({kind for kind, _ in result.written})
+    return {kind: {outcome.value: result.written[kind, outcome] for outcome in written} for kind in kinds}
+
+
+def _as_json(result: ImportReport, *, dry_run: bool) -> dict[str, object]:
     return {
         "dry_run": dry_run,
-        "rows": report.rows,
-        "rejected": report.rejected,
-        "warnings": report.warnings,
-        "kinds": kinds,
+        "rows": result.rows,
+        "rejected": result.rejected,
+        "warnings": result.warnings,
+        "kinds": _counted(result),
     }
 
 
 def _print(result: ImportReport, *, dry_run: bool, report: Path | None) -> None:
-    from store.dossiers import Outcome
-
-    kinds = sorted({kind for kind, _ in result.written})
-    for kind in kinds:
-        counts = ", ".join(f"{result.written[kind, outcome]:,} {outcome}" for outcome in Outcome)
-        say(f"{kind}: {counts}")
+    for kind, counts in _counted(result).items():
+        say(f"{kind}: {', '.join(f'{count:,} {outcome}' for outcome, count in counts.items())}")
     would = " (nothing was written: --dry-run)" if dry_run else ""
     say(f"{result.rows:,} rows read, {result.rejected:,} rejected, {result.warnings:,} warnings{would}")
     for severity, findings in result.first.items():

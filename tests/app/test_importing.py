@@ -13,7 +13,7 @@ import pytest
 
 from app.importing import BadFile, DryRun, ImportReport, StoreSink, import_file
 from domain.person import Person
-from domain.record import Record, RecordRef
+from domain.record import Dossier, Record, RecordRef, dossier_id
 from rules import loader, mapping
 from rules.mapping import BadMapping, ImportMap
 from rules.model import Date, Model, Money, Text
@@ -234,6 +234,11 @@ def test_json_lines_are_known_by_their_content(imported: Callable[..., ImportRep
     ]
 
 
+def test_a_name_that_no_json_line_has_is_reported(imported: Callable[..., ImportReport]) -> None:
+    report = imported('{"no": 1, "who": "k", "produkt": "a"}\n{"no": 2, "end": null}\n')
+    assert [f.reason for f in report.first[Severity.WARNING]] == ['no row has "end"', 'no row has "product"']
+
+
 def test_standard_input_is_read_like_a_file(tmp_path: Path, memory: Memory) -> None:
     stream = io.BytesIO(gzip.compress((HEADER + "C1,k,a,\n").encode()))
     import_file(stream, name="standard input", map_=mapped(tmp_path), sink=memory)
@@ -421,6 +426,44 @@ def test_deals_name_accounts_products_and_people_that_are_imported_too(tmp_path:
     assert {p.manager for p in staff.people.values()} - {None} <= staff.people.keys()
     assert len(staff.people) == 35 + 6
     assert "technolgy" not in {account.fields["sector"] for account in accounts.records.values()}
+
+
+def raised(folder: str, memory: Memory, *, rule: str, now: datetime) -> set[str]:
+    """The subjects of a rule over everything imported."""
+    by_dossier: dict[str, list[Record]] = defaultdict(list)
+    for record in memory.records.values():
+        by_dossier[dossier_id(record)].append(record)
+    rulebase = loader.load(["base", EXAMPLES / folder / "rules"])
+    decisions = [rulebase.decide(Dossier(id=id_, records=tuple(r)), now=now) for id_, r in by_dossier.items()]
+    return {match.subject.id for decision in decisions for match in decision.matches if match.rule == rule}
+
+
+def test_federal_contracts_are_raised_in_their_last_90_days(tmp_path: Path) -> None:
+    file, today = data("gsa_schedule70_contracts/s70_data.csv"), date(2019, 8, 1)
+    ends: dict[str, date] = {}
+    for row in rows_of(file):
+        number, end = row["CONTRACT NUMBER"], us_date(row["CONTRACT END DATE"])
+        assert end is not None
+        ends[number] = max(end, ends.get(number, end))
+    expected = {number for number, end in ends.items() if number and 0 <= (end - today).days <= 90}
+
+    memory, _, _ = example("gsa", "map.yaml", file, tmp_path / "report.csv")
+    now = datetime(today.year, today.month, today.day, 16, tzinfo=UTC)
+    assert raised("gsa", memory, rule="contract-expiring", now=now) == expected
+    assert len(expected) > 10
+
+
+def test_deals_that_stall_are_raised_with_and_without_an_account(tmp_path: Path) -> None:
+    file, today = data("maven_crm/sales_pipeline.csv"), date(2017, 12, 31)
+    stalled = [
+        row
+        for row in rows_of(file)
+        if row["deal_stage"] == "Engaging" and (today - date.fromisoformat(row["engage_date"])).days > 90
+    ]
+    memory, _, _ = example("maven", "pipeline.yaml", file, tmp_path / "report.csv")
+    now = datetime(today.year, today.month, today.day, 12, tzinfo=UTC)
+    assert raised("maven", memory, rule="stalled-deal", now=now) == {row["opportunity_id"] for row in stalled}
+    assert {bool(row["account"]) for row in stalled} == {True, False}
 
 
 @pytest.mark.parametrize("folder", ["gsa", "maven"])

@@ -295,14 +295,10 @@ def day_holds(word: str, arguments: list[Any], value: int, today: int, office: O
     count, unit = arguments
 
     def plus() -> int:
-        return (
-            business_day_after(value, count, office) if unit == "business days" else shift_day(value, count, unit)
-        )
+        return business_day_after(value, count, office) if unit == "business days" else shift_day(value, count, unit)
 
     def minus() -> int:
-        return (
-            business_day_before(value, count, office) if unit == "business days" else shift_day(value, -count, unit)
-        )
+        return business_day_before(value, count, office) if unit == "business days" else shift_day(value, -count, unit)
 
     match word:
         case "in the next":

@@ -32,7 +32,9 @@ WORDS = (
     "above 5", "not so", "İzmir", "x: y", "#1", "- dash", "it's", 'a "b"', "back\\slash", "~", "{x}", "*star", "&and",
 )  # fmt: skip
 NUMBERS = tuple(
-    map(Decimal, ("-3", "0", "0.1", "1", "5", "10", "10.0", "10.5", "1e3", "99999999999999999.99", "-99999999999999999"))
+    map(
+        Decimal, ("-3", "0", "0.1", "1", "5", "10", "10.0", "10.5", "1e3", "99999999999999999.99", "-99999999999999999")
+    )
 )
 SPANS = {
     "minutes": (0, 1, 90), "hours": (0, 1, 4, 24), "days": (0, 1, 5, 30, 90), "weeks": (1, 2), "months": (1, 6, 13),
@@ -70,7 +72,9 @@ class Case:
     unique: bool
 
     def __repr__(self) -> str:
-        return "\n".join(["Case:", *(f"  {r.kind} {r.id} of {r.customer}: {dict(r.fields)}" for r in self.dossier.records)])
+        return "\n".join(
+            ["Case:", *(f"  {r.kind} {r.id} of {r.customer}: {dict(r.fields)}" for r in self.dossier.records)]
+        )
 
 
 # --- words ---
@@ -117,7 +121,14 @@ def literals(type_: str) -> st.SearchStrategy[Any]:
 
 
 def days() -> st.SearchStrategy[date]:
-    special = (date(2024, 2, 29), date(2026, 10, 25), date(2027, 1, 31), date(2027, 3, 28), date(9999, 12, 31), date.min)
+    special = (
+        date(2024, 2, 29),
+        date(2026, 10, 25),
+        date(2027, 1, 31),
+        date(2027, 3, 28),
+        date(9999, 12, 31),
+        date.min,
+    )
     return st.one_of(st.sampled_from(special), st.dates(date(2025, 1, 1), date(2029, 12, 31)))
 
 
@@ -192,9 +203,7 @@ def orders(draw: DrawFn, numbers: tuple[Decimal, ...] = NUMBERS) -> tuple[oracle
     word = draw(st.sampled_from(["above", "below", "at least", "at most", "between"]))
     low, high = sorted([draw(st.sampled_from(numbers)), draw(st.sampled_from(numbers))])
     if word == "between":
-        return (word, low, high), draw(
-            st.sampled_from([f"between {low} and {high}", f"{{between: [{low}, {high}]}}"])
-        )
+        return (word, low, high), draw(st.sampled_from([f"between {low} and {high}", f"{{between: [{low}, {high}]}}"]))
     return (word, low), draw(st.sampled_from([f"{word} {low}", f"{{{word}: {low}}}"]))
 
 
@@ -463,6 +472,10 @@ def cases(draw: DrawFn, company: Company, now: datetime) -> Case:
 
 def _raw(written: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: value if isinstance(value, bool | str) else str(value) if isinstance(value, Decimal) else value.isoformat()
+        name: value
+        if isinstance(value, bool | str)
+        else str(value)
+        if isinstance(value, Decimal)
+        else value.isoformat()
         for name, value in written.items()
     }

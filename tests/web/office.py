@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -161,28 +162,16 @@ class Office:
     @contextmanager
     def serves(self) -> Iterator[str]:
         """The application on a free port of loopback; gives its base URL."""
-        server = uvicorn.Server(
-            uvicorn.Config(
-                self.app, host="127.0.0.1", port=0, log_level="critical", access_log=False, timeout_graceful_shutdown=10
-            )
-        )
-        started = threading.Event()
-        startup = server.startup
-
-        async def startup_then_tell(**options: object) -> None:
-            await startup(**options)
-            started.set()
-
-        server.startup = startup_then_tell
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            assert started.wait(10)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.should_exit = True
-            thread.join()
+        config = uvicorn.Config(self.app, log_level="critical", access_log=False, timeout_graceful_shutdown=10)
+        server = uvicorn.Server(config)
+        with socket.create_server(("127.0.0.1", 0)) as listening:  # a request waits in its backlog for the start
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+            thread.start()
+            try:
+                yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            finally:
+                server.should_exit = True
+                thread.join()
 
 
 def heading(response: Response) -> str:

@@ -159,6 +159,7 @@ def test_the_landing_page_offers_everything_and_each_button_works_from_there(off
         ("open javascript:alert(1)", False),
         ("open data:text/html,x", False),
         ("open https:", False),
+        ("open https://[crm.example.com/", False),
         ("call", False),
         (None, False),
     ],

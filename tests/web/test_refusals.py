@@ -9,7 +9,8 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from domain.delivery import Link
 from domain.recommendation import State
-from tests.web.office import heading
+from store.session import Database
+from tests.web.office import Office, heading
 from web.headers import HEADERS
 from web.security import demo, public, signed_link
 from web.trouble import STATUS, TroubleKind
@@ -130,8 +131,17 @@ def test_every_route_states_who_may_use_it(office):
         assert len(stated) == 1, f"{route.path} states {stated or 'nothing'}"
 
 
-def test_health_says_when_the_store_cannot_be_reached(office):
-    assert office.get("/healthz").json() == {"status": "ok"}
+def test_health_is_fine_while_the_store_answers(office):
+    answer = office.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_without_a_store_the_pages_and_the_health_check_say_so():
+    with Database.connect("sqlite:////no/such/folder/relance.db") as db, Office(db=db).client as client:
+        assert client.get("/healthz").status_code == 503
+        page = client.get(Office(db=db).link(Link.DONE))
+    assert page.status_code == 503
+    assert heading(page) == "Please try again in a minute"
 
 
 def test_everything_is_said_in_every_language_with_the_same_values():

@@ -1,0 +1,111 @@
+"""What these tests write."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from domain.delivery import Delivery, NewDelivery
+from domain.recommendation import Advice, Match, Recommendation, Verdict, recommendation_id
+from domain.record import Record, RecordRef, Scalar
+from store import dossiers, due, evaluations, outbox
+from store.due import Claim
+from store.evaluations import Evaluated
+from store.session import Database
+
+T0 = datetime(2026, 11, 23, 8, 0, 0, 123456, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+
+def customer(id_: str, **fields: Scalar) -> Record:
+    return Record(kind="customer", id=id_, customer=None, fields=fields)
+
+
+def contract(id_: str, customer: str | None = "K1", **fields: Scalar) -> Record:
+    return Record(kind="contract", id=id_, customer=customer, fields=fields)
+
+
+def write(db: Database, *records: Record, now: datetime = T0) -> list[dossiers.Outcome]:
+    return dossiers.upsert(db, records, now=now, source="test")
+
+
+def claim_one(db: Database, *, now: datetime = T0, owner: str = "w1", lease_s: float = 60) -> Claim:
+    (claim,) = due.claim(db, now=now, limit=1, owner=owner, lease_s=lease_s)
+    return claim
+
+
+def recommendation(
+    *, dossier: str = "K1", subject: str = "C1", rule: str = "contract-expiring", at: datetime = T0
+) -> Recommendation:
+    ref = RecordRef(kind="contract", id=subject)
+    return Recommendation(
+        id=recommendation_id(dossier=dossier, match=Match(rule=rule, subject=ref), opened_at=at),
+        dossier=dossier,
+        rule=rule,
+        rule_version=3,
+        subject=ref,
+        opened_at=at,
+        advice=Advice(
+            recommend=Verdict.WIN,
+            say="Vertrag läuft aus",
+            do="dialog renewal-call",
+            instead=("offer-longer-term",),
+            worth=Decimal("48200.50"),
+            due=date(2026, 11, 27),
+            to=("u1", "team Zürich"),
+            held_back_by=("complaint-first",),
+        ),
+    )
+
+
+def reminder(about: Recommendation, *, occurrence: int = 1, due_at: datetime = T0, person: str = "u1") -> NewDelivery:
+    return NewDelivery(
+        recommendation=about.id,
+        person=person,
+        destination=f"{person}@example.com",
+        occurrence=occurrence,
+        due_at=due_at,
+    )
+
+
+def raised(
+    db: Database, *recommendations: Recommendation, deliveries: tuple[NewDelivery, ...] = (), now: datetime = T0
+) -> None:
+    """Customers with these recommendations open and these deliveries queued."""
+    for dossier in {r.dossier for r in recommendations}:
+        write(db, customer(dossier, touched=now.isoformat()), now=now)
+        commit(
+            db,
+            claim_one(db, now=now),
+            raised=[r for r in recommendations if r.dossier == dossier],
+            deliveries=deliveries,
+            now=now,
+        )
+
+
+def commit(
+    db: Database,
+    claim: Claim,
+    *,
+    raised: list[Recommendation] | None = None,
+    updated: list[Recommendation] | None = None,
+    deliveries: tuple[NewDelivery, ...] = (),
+    next_check: datetime | None = None,
+    now: datetime = T0,
+) -> bool:
+    result = Evaluated(
+        claim=claim,
+        raised=raised or [],
+        updated=updated or [],
+        deliveries=deliveries,
+        next_check=next_check,
+        evaluated_at=now,
+        rulebase="sha256:1",
+    )
+    return evaluations.commit_many(db, [result]) == set()
+
+
+def leased(db: Database, *, now: datetime = T0, owner: str = "w1", lease_s: float = 60) -> Delivery:
+    (delivery,) = outbox.claim(db, now=now, owner=owner, lease_s=lease_s)
+    return delivery
