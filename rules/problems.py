@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from rapidfuzz import process
+from rapidfuzz import fuzz, process
 
 SIMILAR_ENOUGH = 60  # rapidfuzz score, of 100; lower suggests words nobody meant
 
@@ -82,7 +82,7 @@ def suggestion(word: str, allowed: Collection[str], *, shown: int = 12) -> str |
     """The way out of a misspelt word: the nearest allowed one, and the whole list where it is short."""
     if not allowed:
         return None
-    best = process.extractOne(word, sorted(allowed), score_cutoff=SIMILAR_ENOUGH)
+    best = process.extractOne(word, sorted(allowed), scorer=fuzz.ratio, score_cutoff=SIMILAR_ENOUGH)
     parts = [f'did you mean "{best[0]}"?'] if best else []
     if len(allowed) <= shown:
         parts.append(f"allowed: {', '.join(allowed)}")

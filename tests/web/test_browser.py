@@ -60,6 +60,7 @@ def page(browser: playwright.Browser, base: str) -> Iterator[playwright.Page]:
 
 def test_a_link_is_acted_on_with_the_keyboard_alone(office, page):
     page.goto(office.link(Link.DONE))
+    page.locator("button:focus").wait_for()
     page.keyboard.press("Shift+Tab")
     page.keyboard.type("Anna signs")
     page.keyboard.press("Tab")
@@ -70,6 +71,7 @@ def test_a_link_is_acted_on_with_the_keyboard_alone(office, page):
 
 def test_the_button_has_the_focus_so_that_enter_is_enough(office, page):
     page.goto(office.link(Link.SNOOZE_1_DAY))
+    page.locator("button:focus").wait_for()
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Snoozed until").wait_for()
     assert office.recommendation.snoozed_until is not None
@@ -79,8 +81,10 @@ def test_a_missing_reason_puts_the_focus_on_the_choices_and_keeps_the_way_out_sh
     with browser.new_context(base_url=base) as context:  # the console reports the status 422
         page = context.new_page()
         page.goto(office.link(Link.DISMISS))
+        page.locator("button:focus").wait_for()
         page.keyboard.press("Enter")
         page.get_by_role("alert").wait_for()
+        page.locator("input:focus").wait_for()
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")
         page.get_by_role("heading", name="Marked as not relevant").wait_for()

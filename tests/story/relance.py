@@ -1,0 +1,306 @@
+"""The whole service as a story sees it: records go in, mails arrive, buttons are pressed, and time passes when told.
+
+Everything is real: the database, the SMTP server, the pages. The clock stands still unless a story moves it.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, fields, replace
+from datetime import date, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from functools import cached_property
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from app.settings import Mail as MailSettings
+from app.settings import Settings
+from app.wiring import House, open_store
+from domain.delivery import Delivery, DeliveryState, Link
+from domain.person import People, Person
+from domain.recommendation import Recommendation, State
+from domain.record import CUSTOMER, Record, RecordRef, Scalar, Timeline
+from rules.rulebase import NOBODY, Decision, RuleBase
+from scheduler.dispatch import Dispatched
+from scheduler.evaluate import Outcome
+from scheduler.worker import Worker
+from store import dossiers, due, outbox, people, recommendations
+from store.session import Database
+from tests.story.post_office import LOOPBACK, PostOffice
+from web.app import create_app
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Starlette would rather have the successor of httpx
+    from fastapi.testclient import TestClient
+
+ZURICH = ZoneInfo("Europe/Zurich")
+BASE_URL = "http://testserver"
+
+COMPANY = """
+company: Muster AG
+timezone: Europe/Zurich
+currency: CHF
+language: en
+calendar: zurich
+---
+calendar: zurich
+timezone: Europe/Zurich
+---
+calendar: new-york
+timezone: America/New_York
+"""
+
+
+# --- what the company writes ---
+
+
+def customer(id_: str, *, owner: str | None = "seller", **fields: Scalar) -> Record:
+    named = {"name": f"Customer {id_}"} | ({"owner": owner} if owner else {})
+    return Record(kind=CUSTOMER, id=id_, customer=None, fields=named | fields)
+
+
+def contract(id_: str, *, ends: str, customer: str | None = "K1", status: str = "active", **fields: Scalar) -> Record:
+    fields = {"status": status, "end_date": ends, "auto_renews": False, "product": "Fleet policy"} | fields
+    return Record(kind="contract", id=id_, customer=customer, fields=fields)
+
+
+def person(id_: str, **more: str) -> Person:
+    return Person(**{"id": id_, "name": id_.capitalize(), "email": f"{id_}@example.com", "language": "en"} | more)
+
+
+# --- what comes of it ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    """A mail as it lies in somebody's mailbox."""
+
+    raw: bytes
+
+    @cached_property
+    def message(self) -> EmailMessage:
+        return message_from_bytes(self.raw, policy=policy.default)
+
+    @property
+    def subject(self) -> str:
+        return self.message["Subject"]
+
+    @property
+    def id(self) -> str:
+        return self.message["Message-ID"]
+
+    @cached_property
+    def text(self) -> str:
+        body = self.message.get_body(("plain",))
+        assert body is not None
+        return body.get_content()
+
+    @property
+    def links(self) -> list[str]:
+        return re.findall(rf"{BASE_URL}(/r/\S+)", self.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a run did."""
+
+    evaluated: Outcome
+    dispatched: Dispatched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """A recommendation as a chronicle has it: local days."""
+
+    about: str
+    state: State
+    opened: date
+    ended: date | None
+    missed: bool = False
+
+    @classmethod
+    def of(cls, recommendation: Recommendation) -> Episode:
+        return cls(
+            about=about(recommendation),
+            state=recommendation.state,
+            opened=local_day(recommendation.opened_at),
+            ended=local_day(recommendation.ended_at) if recommendation.ended_at else None,
+            missed=recommendation.missed,
+        )
+
+
+def about(recommendation: Recommendation) -> str:
+    return f"{recommendation.rule} {recommendation.subject.id}"
+
+
+def local_day(moment: datetime) -> date:
+    return moment.astimezone(ZURICH).date()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupted(RuleBase):
+    """A rule base that takes its time: something happens after a customer was claimed, before the decision is saved."""
+
+    meanwhile: Callable[[], object]
+
+    @classmethod
+    def by(cls, base: RuleBase, meanwhile: Callable[[], object]) -> Interrupted:
+        return cls(**{own.name: getattr(base, own.name) for own in fields(base)}, meanwhile=meanwhile)
+
+    def replay(
+        self, timeline: Timeline, *, since: datetime, until: datetime, people: People = NOBODY
+    ) -> Iterator[Decision]:
+        self.meanwhile()
+        return super().replay(timeline, since=since, until=until, people=people)
+
+
+@dataclass(kw_only=True)
+class Relance:
+    """One company's service. `packs`: its rules, the company's own folder last."""
+
+    database: str
+    packs: Sequence[str]
+    post: PostOffice
+    now: datetime
+    nobody: str | None = None
+    house: House = field(init=False)
+    worker: Worker = field(init=False)
+    pages: TestClient = field(init=False)
+    _open: ExitStack = field(init=False, default_factory=ExitStack)
+
+    @classmethod
+    @contextmanager
+    def running(cls, **options: object) -> Generator[Relance]:
+        relance = cls(**options)  # pyright: ignore[reportArgumentType]
+        relance.restarts()
+        with relance.post.open():
+            try:
+                yield relance
+            finally:
+                relance._open.close()
+
+    @property
+    def db(self) -> Database:
+        return self.house.db
+
+    # --- what happens ---
+
+    def at(self, moment: str) -> Relance:
+        """It is this moment by the clock in Zurich; of a day, eight in the morning."""
+        local = datetime.fromisoformat(moment if "T" in moment else f"{moment}T08:00")
+        self.now = local.replace(tzinfo=ZURICH).astimezone(self.now.tzinfo)
+        return self
+
+    def has(self, *written: Record | Person) -> Relance:
+        """People and records are written, now."""
+        if persons := [new for new in written if isinstance(new, Person)]:
+            people.save(self.db, persons, now=self.now)
+        if records := [new for new in written if isinstance(new, Record)]:
+            dossiers.upsert(self.db, records, now=self.now, source="story")
+        return self
+
+    def loses(self, kind: str, id_: str) -> None:
+        dossiers.delete(self.db, [RecordRef(kind=kind, id=id_)], now=self.now, source="story")
+
+    def runs(self, *, meanwhile: Callable[[], object] | None = None) -> Ran:
+        """One run of the worker; `meanwhile` happens once, between a claim and its commit."""
+        worker = self.worker
+        if meanwhile is not None:
+            happenings = iter([meanwhile])
+            base = Interrupted.by(self.house.base, lambda: next(happenings, lambda: None)())
+            worker = replace(worker, rules=replace(worker.rules, base=base))
+        return Ran(evaluated=worker.evaluate(now=self.now), dispatched=worker.dispatch(now=self.now))
+
+    def runs_in_two_workers_at_once(self) -> list[Ran]:
+        """Two processes' worth of workers, each with its own connections, rules and line to the mail server."""
+        start = threading.Barrier(2)
+
+        def work(name: str) -> Ran:
+            with open_store(self.house.settings) as db:
+                worker = replace(House.build(self.house.settings, db).worker(now=self.now), owner=name)
+                start.wait(10)
+                return Ran(evaluated=worker.evaluate(now=self.now), dispatched=worker.dispatch(now=self.now))
+
+        with ThreadPoolExecutor(2) as threads:
+            return list(threads.map(work, ("one", "two")))
+
+    def restarts(self) -> Relance:
+        """The process ends and another one begins, with the rules and settings as they are now."""
+        self._open.close()
+        settings = Settings.model_validate(
+            {
+                "database": self.database,
+                "rules": list(self.packs),
+                "base_url": BASE_URL,
+                "secret_keys": ["a key that only stories know"],
+                "nobody": self.nobody,
+                "mail": MailSettings(host=LOOPBACK, port=self.post.port, sender="relance@example.com", timeout_s=10),
+            }
+        )
+        self.house = House.build(settings, self._open.enter_context(open_store(settings)))
+        self.worker = self.house.worker(now=self.now)
+        services = replace(self.house.services(), clock=lambda: self.now)
+        self.pages = self._open.enter_context(TestClient(create_app(services), base_url=BASE_URL))
+        return self
+
+    def knows(self, name: str, rule: str) -> Relance:
+        """The company writes a rule into its own pack, and the service restarts."""
+        (Path(self.packs[-1]) / f"{name}.yaml").write_text(rule, encoding="utf-8")
+        return self.restarts()
+
+    def forgets(self, name: str) -> Relance:
+        (Path(self.packs[-1]) / f"{name}.yaml").unlink()
+        return self.restarts()
+
+    # --- what people do ---
+
+    def clicks(self, mail: Mail, button: str, **form: str) -> str:
+        """Somebody opens a button's page and presses; the page that comes back."""
+        path = self.address(mail, button)
+        before = self.recommendations()
+        assert self.pages.get(path).status_code == 200
+        assert self.recommendations() == before, "opening a page changed something"
+        return self.pages.post(path, data=form).text
+
+    def address(self, mail: Mail, button: str) -> str:
+        """Where a button of a mail leads."""
+        for path in mail.links:
+            if self.house.links.read(path.removeprefix("/r/"), now=self.now).link == Link(button):
+                return path
+        raise AssertionError(f"the mail has no button {button}")
+
+    # --- what is to be seen ---
+
+    def open(self) -> list[str]:
+        """What is open, as "rule subject"."""
+        return sorted(about(r) for r in self.recommendations() if r.state is State.OPEN)
+
+    def chronicle(self) -> list[Episode]:
+        """Everything there ever was, in order of its beginning."""
+        return sorted(map(Episode.of, self.recommendations()), key=lambda episode: (episode.opened, episode.about))
+
+    def recommendations(self) -> list[Recommendation]:
+        return recommendations.listing(self.db, limit=100_000)
+
+    def recommendation(self) -> Recommendation:
+        """The only one."""
+        (only,) = self.recommendations()
+        return only
+
+    def mailbox(self, address: str) -> list[Mail]:
+        """What has arrived there, in order."""
+        return [Mail(raw=raw) for recipient, raw in self.post.mails if recipient == address]
+
+    def deliveries(self, *states: DeliveryState) -> list[Delivery]:
+        """In one of these states; all of them unless states are named."""
+        return outbox.listing(self.db, states=states or None)
+
+    def failed(self) -> dict[str, str]:
+        """The customers that could not be evaluated, and why."""
+        return {failure.dossier: failure.reason for failure in due.failed(self.db)}
