@@ -3,12 +3,16 @@
 Every value is coded as a small integer before it reaches the engine: numbers by their rank among the bounds that the
 rules name, words by their place among the words the rules name, clocks as before, within or after. So no text, float,
 date or large number meets its JSON reader or its 32-bit hashes. Patterns follow the order that engine rules need:
-positive ones first, `none` on shadow facts asserted before all others, an equality last in every join.
+positive ones first, `none` on facts asserted before all others, an equality last in every join.
+
+The engine never binds one fact twice, and it finds every combination of facts that fits. So each relation reads copies
+of its own, and of records that look alike only as many as can make a difference.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -22,9 +26,10 @@ from rules.rule import Condition, Relation, Rule, Tie
 
 RULES_PER_RULESET = 32  # large rulesets hang when they are built
 PATTERNS_PER_RULESET = 60  # a fact that meets 65 alpha matches is an error
+ALIKE_LIMIT = 2  # one record is enough to relate to, and a second where the first is the subject itself
 SID = "0"
 BEGIN, END = "~begin", "~end"  # the sentinels: END fires last, so its absence shows a batch cut short
-SHADOW = "!"  # marks the copies of facts on which `unless` is read
+SHADOW = "!"  # marks the copies of facts on which `unless` is read; the n-th `with` reads copies marked n
 YES, NO = 1, 0
 ABSENT = -1  # rank of a value that is not there
 RANKS = {  # an order test as comparisons on the rank among {below: 0, equal: 1, above: 2}
@@ -38,6 +43,8 @@ Pattern: TypeAlias = dict[str, Any]
 Code: TypeAlias = Callable[[Fact, Facts, At], int]
 Found: TypeAlias = set[tuple[int, str]]
 """(index of the rule, id of the subject)"""
+Native: TypeAlias = tuple[int, Rule, tuple[Condition, ...]]
+"""(index of the rule, the rule, one of its alternatives): what the engine knows as a rule"""
 
 
 class EngineFailure(Exception):
@@ -67,17 +74,16 @@ class _Columns:
 class Ruleset:
     """A few rules in one native ruleset."""
 
-    def __init__(self, name: str, rules: Sequence[tuple[int, Rule]]) -> None:
-        self.rules = frozenset(index for index, _ in rules)
+    def __init__(self, name: str, rules: Sequence[Native]) -> None:
+        self.rules = frozenset(index for index, _, _ in rules)
         self.columns: dict[str, _Columns] = {}
-        self.shadows: dict[str, None] = {}
+        self.copies: dict[str, dict[str, None]] = {}  # kind -> what its copies are called
         self.subjects: dict[str, int] = {}  # name of a native rule -> index of ours
         definition: dict[str, object] = {}
-        for index, rule in rules:
-            for number, alternative in enumerate(rule.any_of or ((),)):
-                native = f"r{index}_{number}"
-                definition[native] = {"all": self._patterns(rule, alternative)}
-                self.subjects[native] = index
+        for number, (index, rule, alternative) in enumerate(rules):
+            native = f"r{number}"
+            definition[native] = {"all": self._patterns(rule, alternative)}
+            self.subjects[native] = index
         definition[END] = {"all": [{"e": {"t": END}}], "pri": 1000}
         self.handle = durable.create_ruleset(name, json.dumps(definition, allow_nan=False))
 
@@ -93,18 +99,19 @@ class Ruleset:
             if relation.count is not None:
                 terms.append(self._counted(rule, relation, wanted=YES))
             else:
-                joins.append({f"w{number}": self._related(rule, relation, relation.kind)})
+                joins.append({f"w{number}": self._related(rule, relation, mark=str(number))})
         for number, relation in enumerate(rule.unless):
             if relation.count is not None:
                 terms.append(self._counted(rule, relation, wanted=NO))
             else:
-                self.shadows[relation.kind] = None
-                joins.append({f"n{number}$not": self._related(rule, relation, SHADOW + relation.kind)})
+                joins.append({f"n{number}$not": self._related(rule, relation, mark=SHADOW)})
         self._columns(rule.subject)
         return [{"s": _all(rule.subject, [*terms, {"_1": YES}])}, *joins]
 
-    def _related(self, rule: Rule, relation: Relation, kind: str) -> Pattern:
+    def _related(self, rule: Rule, relation: Relation, *, mark: str) -> Pattern:
         """Non-equalities first, the ties last: an equality must close every join."""
+        copy = mark + relation.kind
+        self.copies.setdefault(relation.kind, {})[copy] = None
         terms = [t for c in relation.conditions for t in self._terms(relation.kind, c)]
         terms.sort(key=lambda term: not next(iter(term)).startswith("$"))
         if relation.kind == rule.subject:
@@ -112,7 +119,7 @@ class Ruleset:
         for name, tie in relation.ties:
             own = "_id" if tie is Tie.THIS else self._columns(rule.subject).tie(name)
             terms.append({self._columns(relation.kind).tie(name): {"s": own}})
-        return _all(kind, terms)
+        return _all(copy, terms)
 
     def _counted(self, rule: Rule, relation: Relation, *, wanted: int) -> Pattern:
         """A count is taken beforehand: the engine only sees whether it fits."""
@@ -161,35 +168,38 @@ class Ruleset:
     # --- facts through the engine ---
 
     def fire(self, facts: Facts, at: At) -> Found:
-        """What the engine finds for one customer. Raises `EngineFailure`."""
+        """What the engine finds for one customer. Raises `EngineFailure`, and is ready for the next."""
         batch, ids = self._batch(facts, at)
         found: Found = set()
         finished = False
-        code, offset = durable.assert_facts(self.handle, json.dumps(batch, allow_nan=False))
-        if code not in (0, 1):  # 1: some fact matched nothing, which is no fault
-            raise EngineFailure(f"the engine refused the facts: code {code}")
-        answer = durable.start_action_for_state(self.handle, offset)
-        message = answer[1] if answer else None
-        while message:
-            for native, bound in json.loads(message).items():
+        try:
+            for native, bound in self._fired(json.dumps(batch, allow_nan=False)):
                 if native == END:
                     finished = True
                 else:
                     found.add((self.subjects[native], ids[bound["s"]["_key"]]))
-            message = durable.complete_and_start_action(self.handle, offset)
+        except durable.error as refusal:
+            self._drain()
+            raise EngineFailure(f"the engine refused the facts: {refusal}") from None
         if not finished:
             self._drain()
             raise EngineFailure("the engine stopped in the middle of the facts")
         durable.delete_state(self.handle, SID)
         return found
 
-    def _drain(self) -> None:
-        """A state may only be deleted after an action has fired: let the sentinel fire alone."""
-        _, offset = durable.assert_facts(self.handle, json.dumps([{"id": -1, "sid": SID, "t": END}]))
+    def _fired(self, batch: str) -> Iterator[tuple[str, Pattern]]:
+        """The native rules that fire on a batch, each with the facts it bound."""
+        _, offset = durable.assert_facts(self.handle, batch)
         answer = durable.start_action_for_state(self.handle, offset)
         message = answer[1] if answer else None
         while message:
+            yield from json.loads(message).items()
             message = durable.complete_and_start_action(self.handle, offset)
+
+    def _drain(self) -> None:
+        """A state may only be deleted after an action has fired: let the sentinel fire alone."""
+        for _ in self._fired(json.dumps([{"id": -1, "sid": SID, "t": END}])):
+            pass
         durable.delete_state(self.handle, SID)
 
     def _batch(self, facts: Facts, at: At) -> tuple[list[dict[str, object]], list[str]]:
@@ -197,27 +207,24 @@ class Ruleset:
         numbers: dict[Value, int] = {}
         ids: list[str] = []
         coded: list[dict[str, object]] = []
-        shadows: list[dict[str, object]] = []
+        copies: list[dict[str, object]] = []
         for kind, columns in self.columns.items():
+            alike: Counter[tuple[int, ...]] = Counter()
             for fact in facts.of.get(kind, ()):
                 key = len(ids)
                 ids.append(str(fact["id"]))
-                row: dict[str, object] = {
-                    "sid": SID,
-                    "_1": YES,
-                    "_key": key,
-                    "_id": numbers.setdefault(fact["id"], len(numbers)),
-                }
+                row = {column: code(fact, facts, at) for column, code in columns.codes.items()}
                 for name, column in columns.ties.items():
                     value = fact.get(name)
                     # A missing value equals nothing, not even another missing one.
                     row[column] = -1 - key if value is None else numbers.setdefault(value, len(numbers))
-                for column, code in columns.codes.items():
-                    row[column] = code(fact, facts, at)
-                coded.append({**row, "t": kind})
-                if kind in self.shadows:
-                    shadows.append({**row, "t": SHADOW + kind})
-        batch = [{"sid": SID, "t": BEGIN}, *shadows, *coded, {"sid": SID, "t": END}]
+                looks = tuple(row.values())
+                alike[looks] += 1
+                row |= {"_1": YES, "_key": key, "_id": numbers.setdefault(fact["id"], len(numbers))}
+                coded.append({**row, "sid": SID, "t": kind})
+                if alike[looks] <= ALIKE_LIMIT:
+                    copies += ({**row, "sid": SID, "t": copy} for copy in self.copies.get(kind, ()))
+        batch = [{"sid": SID, "t": BEGIN}, *copies, *coded, {"sid": SID, "t": END}]
         return [{"id": number, **row} for number, row in enumerate(batch)], ids
 
 
@@ -226,19 +233,20 @@ class Engine:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rulesets = [Ruleset(f"rules{n}", chunk) for n, chunk in enumerate(_chunks(rules))]
-        self.home = {index: ruleset for ruleset in self.rulesets for index in ruleset.rules}
 
     def close(self) -> None:
         for ruleset in self.rulesets:
             ruleset.close()
 
     def judge(self, selected: Found, facts: Facts, at: At) -> None:
-        """Agree with what the compiled reader selected, or raise `EngineFailure` saying where not."""
-        for ruleset in dict.fromkeys(self.home[index] for index, _ in selected):
-            expected = {hit for hit in selected if hit[0] in ruleset.rules}
-            found = ruleset.fire(facts, at)
-            if found != expected:
-                raise Disagreement(only_reader=expected - found, only_engine=found - expected)
+        """Agree with what the compiled reader selected, or raise `Disagreement` or `EngineFailure`."""
+        candidates = {index for index, _ in selected}
+        found: Found = set()
+        for ruleset in self.rulesets:
+            if not candidates.isdisjoint(ruleset.rules):
+                found |= ruleset.fire(facts, at)
+        if found != selected:
+            raise Disagreement(only_reader=selected - found, only_engine=found - selected)
 
 
 class Disagreement(Exception):
@@ -250,18 +258,18 @@ class Disagreement(Exception):
         self.only_engine = only_engine
 
 
-def _chunks(rules: Sequence[Rule]) -> Iterator[list[tuple[int, Rule]]]:
-    """Consecutive rules that fit into one ruleset."""
-    chunk: list[tuple[int, Rule]] = []
-    natives = patterns = 0
+def _chunks(rules: Sequence[Rule]) -> Iterator[list[Native]]:
+    """Consecutive alternatives of rules that fit into one ruleset."""
+    chunk: list[Native] = []
+    patterns = 0
     for index, rule in enumerate(rules):
-        alternatives = max(1, len(rule.any_of))
-        size = alternatives * (1 + len(rule.with_) + len(rule.unless))
-        if chunk and (natives + alternatives > RULES_PER_RULESET or patterns + size > PATTERNS_PER_RULESET):
-            yield chunk
-            chunk, natives, patterns = [], 0, 0
-        chunk.append((index, rule))
-        natives, patterns = natives + alternatives, patterns + size
+        size = 1 + len(rule.with_) + len(rule.unless)
+        for alternative in rule.any_of or ((),):
+            if chunk and (len(chunk) == RULES_PER_RULESET or patterns + size > PATTERNS_PER_RULESET):
+                yield chunk
+                chunk, patterns = [], 0
+            chunk.append((index, rule, alternative))
+            patterns += size
     if chunk:
         yield chunk
 

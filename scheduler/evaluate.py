@@ -202,11 +202,14 @@ class _Episodes:
                 self.unaddressed.append(recommendation.id)
 
     def _addressees(self, recommendation: Recommendation) -> Iterator[tuple[str, str]]:
-        """(person's id, address) of everyone the recommendation goes to and who can be reached."""
-        fallback = (self.rules.nobody,) if self.rules.nobody else ()
-        for name in recommendation.advice.to or fallback:
-            person = self.people.get(name)
-            if person is not None:
-                yield person.id, person.email
-            elif "@" in name:
-                yield name, name
+        """(person's id, address) of everyone it reaches; where that is nobody, of who gets what belongs to nobody."""
+        reached = [who for name in recommendation.advice.to if (who := self._reach(name))]
+        fallback = self._reach(self.rules.nobody) if self.rules.nobody else None
+        yield from reached or ([fallback] if fallback else [])
+
+    def _reach(self, name: str) -> tuple[str, str] | None:
+        """A person by id, or an address that belongs to no person; None for anyone who left or never was."""
+        person = self.people.get(name)
+        if person is not None:
+            return person.id, person.email
+        return (name, name) if "@" in name else None

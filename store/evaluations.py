@@ -60,8 +60,8 @@ def commit_many(db: Database, results: Sequence[Evaluated]) -> set[str]:
                 update(recommendations).where(recommendations.c.id == bindparam("_id")),
                 [{"_id": recommendation.id} | to_row(recommendation) for recommendation in updated],
             )
-        if closed := [recommendation.id for recommendation in updated if recommendation.state is not State.OPEN]:
-            outbox.cancel(connection, closed)
+        if quiet := [r.id for r in updated if r.state is not State.OPEN or r.advice.held_back_by]:
+            outbox.cancel(connection, quiet)
         # After the updates: an episode that just ended makes room for the next one about the same subject.
         if raised := [to_row(new) for result in decided for new in result.raised]:
             connection.execute(insert(connection, recommendations).on_conflict_do_nothing(), raised)

@@ -132,8 +132,7 @@ def test_a_timeline_is_the_dossier_at_a_moment_and_after_every_later_write(db: D
     def timeline(since):
         return dossiers.timelines(db, {"K1": since})["K1"]
 
-    assert timeline(None) == Timeline(dossier=states[0][1], changes=tuple(states[1:]))
-    assert timeline(T0 - DAY) == Timeline(dossier=k1(), changes=tuple(states))
+    assert timeline(None) == timeline(T0 - DAY) == Timeline(dossier=k1(), changes=tuple(states))
     assert timeline(T0 + MINUTE) == Timeline(dossier=states[1][1], changes=tuple(states[2:]))
     assert timeline(T0 + DAY + MINUTE) == Timeline(dossier=states[2][1], changes=tuple(states[3:]))
     assert timeline(T0 + 9 * DAY) == Timeline(dossier=states[3][1])
@@ -145,18 +144,16 @@ def test_timelines_of_many_customers_each_begin_at_their_own_moment(db: Database
 
     found = dossiers.timelines(db, {"K0": None, "K1": T0 + DAY, "K2": T0 + 2 * DAY, "K9": T0})
 
-    days = {
-        id_: [timeline.dossier.records[0].fields["day"], *(d.records[0].fields["day"] for _, d in timeline.changes)]
-        for id_, timeline in found.items()
-    }
+    states = {id_: [found[id_].dossier, *(dossier for _, dossier in found[id_].changes)] for id_ in found}
+    days = {id_: [r.fields["day"] for dossier in states[id_] for r in dossier.records] for id_ in states}
     assert days == {"K0": [0, 1, 2, 3], "K1": [1, 2, 3], "K2": [2, 3]}
 
 
 def test_one_batch_may_hold_more_records_than_a_statement_takes_parameters(db: Database) -> None:
-    many = [contract(f"C{n}", f"K{n % 900}", n=n) for n in range(40_000)]
+    many = [contract(f"C{n}", f"K{n % 900}", n=n) for n in range(33_000)]
     assert set(write(db, *many)) == {NEW}
     assert set(write(db, *many)) == {UNCHANGED}
-    assert dossiers.counts(db) == {"contract": 40_000}
+    assert dossiers.counts(db) == {"contract": 33_000}
     assert len(dossiers.load_many(db, [f"K{n}" for n in range(70_000)])) == 900
 
 
@@ -166,7 +163,7 @@ def test_ids_come_in_pages(db: Database) -> None:
     assert dossiers.ids(db, after="K2", limit=3) == ["K3", "K4"]
 
 
-@pytest.mark.parametrize("round_", range(5))
+@pytest.mark.parametrize("round_", range(3))
 def test_many_writers_of_the_same_new_records_lose_nothing(db: Database, round_: int) -> None:
     def writer(number: int) -> list[Outcome]:
         records = [contract(f"C{n}", f"K{number}", by=number) for n in range(50)]
