@@ -66,10 +66,13 @@ class Calendar:
     closed: Container[date] = frozenset()
 
     def today(self, now: datetime) -> date:
-        return now.astimezone(self.zone).date()
+        return self.local(now).date()
 
     def local(self, instant: datetime) -> datetime:
-        return instant.astimezone(self.zone)
+        try:
+            return instant.astimezone(self.zone)
+        except OverflowError:  # within hours of the calendar's ends
+            return instant.replace(tzinfo=self.zone)
 
     def midnight(self, day: date) -> datetime:
         """The first instant of a local day."""
@@ -87,7 +90,7 @@ class Calendar:
         if span.unit in SHORTER_THAN_A_DAY:
             raise ValueError(f"{span} cannot be counted from a day")
         if span.unit is Unit.BUSINESS_DAYS:
-            return self._business_day_after(day, span.count) if sign > 0 else self._latest_day_before(day, span.count)
+            return self._business_day(day, span.count, sign)
         return _shift_day(day, span.unit, span.count * sign)
 
     def shift(self, moment: datetime, span: Span, *, sign: int = 1) -> datetime:
@@ -123,99 +126,82 @@ class Calendar:
         for begin, end in self.hours[day.weekday()]:
             yield self.instant(datetime.combine(day, begin)), self.instant(datetime.combine(day, end))
 
-    def next_business_day(self, day: date) -> date:
-        """The first business day after a day."""
+    def _periods(self, day: date, *, sign: int = 1) -> Iterator[tuple[datetime, datetime]]:
+        """The working periods from a day on, or from a day back, as long as the office opens at all."""
+        idle_days = 0
+        while FIRST_DAY <= day <= LAST_DAY and idle_days < SEARCH_LIMIT_DAYS:
+            periods = list(self.openings(day))
+            idle_days = 0 if periods else idle_days + 1
+            yield from periods[::sign]
+            day += ONE_DAY * sign
+
+    def _next_business_day(self, day: date, sign: int) -> date:
+        """The first business day after (sign 1) or before (sign -1) a day."""
         for offset in range(1, SEARCH_LIMIT_DAYS):
-            candidate = _shift_day(day, Unit.DAYS, offset)
+            candidate = _shift_day(day, Unit.DAYS, offset * sign)
             if self.is_business_day(candidate):
                 return candidate
-        return LAST_DAY
+        return LAST_DAY if sign > 0 else FIRST_DAY
 
-    def _business_day_after(self, day: date, count: int) -> date:
-        if not self.is_business_day(day):  # counts from the next opening
-            day = self.next_business_day(day)
+    def _business_day(self, day: date, count: int, sign: int) -> date:
+        """The day `count` business days on, a closed day counting from the next business day.
+
+        Backwards it is the latest day from which `count` business days lead to no later than `day`.
+        """
+        if not self.is_business_day(day):
+            day = self._next_business_day(day, sign)
         for _ in range(count):
-            day = self.next_business_day(day)
+            day = self._next_business_day(day, sign)
         return day
-
-    def _latest_day_before(self, day: date, count: int) -> date:
-        """The latest day from which `count` business days lead to no later than `day`."""
-        candidate = day
-        for _ in range(SEARCH_LIMIT_DAYS):
-            if self._business_day_after(candidate, count) <= day:
-                return candidate
-            candidate = _shift_day(candidate, Unit.DAYS, -1)
-        return FIRST_DAY
 
     def next_opening(self, moment: datetime) -> datetime:
         """The moment itself within working time, else the next instant at which the office opens."""
-        day = self.today(moment)
-        for offset in range(SEARCH_LIMIT_DAYS):
-            for begin, end in self.openings(_shift_day(day, Unit.DAYS, offset)):
-                if moment < end:
-                    return max(moment, begin)
+        for begin, end in self._periods(self.today(moment)):
+            if moment < end:
+                return max(moment, begin)
         return NEVER
 
     def _business_days_on(self, moment: datetime, count: int) -> datetime:
         start = self.local(self.next_opening(moment))
-        day = start.date()
-        for _ in range(count):
-            day = self.next_business_day(day)
-        return self.instant(datetime.combine(day, start.time()))
+        return self.instant(datetime.combine(self._business_day(start.date(), count, 1), start.time()))
 
     def _latest_business_days_before(self, moment: datetime, count: int) -> datetime:
         """The latest instant from which `count` business days lead to no later than `moment`.
 
-        That lands on a working period's instants only, so each period gives one best start: the wall time of
-        `moment` within it, or its last instant.
+        Within a working period that is its last instant, or the last at which clocks show no later than what they
+        show at `moment`. Where they are set back, `moment` may be shown twice, and so may the start.
         """
-        wall = self.local(moment).replace(tzinfo=None)
-        day = wall.date()
-        for offset in range(SEARCH_LIMIT_DAYS):
-            candidate_day = _shift_day(day, Unit.DAYS, -offset)
-            for begin, end in reversed(list(self.openings(candidate_day))):
-                same_wall = self.instant(datetime.combine(candidate_day, wall.time()))
-                # Non-working time after a period counts from the next opening, so the last useful start of a
-                # later target is the instant before this period ends.
-                for candidate in sorted({same_wall, end - TICK, begin}, reverse=True):
-                    if begin <= candidate < end and self._business_days_on(candidate, count) <= moment:
-                        return self._latest_equivalent(candidate, count, moment)
+        local = self.local(moment)
+        shown = local.time()
+        if local.fold:  # any time shown before the clocks went back is no later
+            shown = self.local(_transition(self.instant(local.replace(tzinfo=None)), moment, self.zone) - TICK).time()
+        for begin, end in self._periods(self._business_day(local.date(), count, -1), sign=-1):
+            same = datetime.combine(self.today(begin), shown)
+            first, again = self.instant(same), same.replace(tzinfo=self.zone, fold=1).astimezone(UTC)
+            for start in sorted({end - TICK, again, first, first - TICK}, reverse=True):
+                if begin <= start < end and self._business_days_on(start, count) <= moment:
+                    return start
         return BEGINNING
-
-    def _latest_equivalent(self, candidate: datetime, count: int, moment: datetime) -> datetime:
-        """Closed time after a working period leads where the next opening leads: extend over it if that still fits."""
-        following = self.next_opening(candidate + TICK)
-        if following > candidate + TICK and self._business_days_on(following, count) <= moment:
-            return following
-        return candidate
 
     def _after_work(self, moment: datetime, work: timedelta) -> datetime:
         """The moment when `work` of working time has passed since `moment`."""
-        day = self.today(moment)
         left = work
-        for offset in range(SEARCH_LIMIT_DAYS):
-            for begin, end in self.openings(_shift_day(day, Unit.DAYS, offset)):
-                start = max(begin, moment)
-                if start >= end:
-                    continue
-                if end - start >= left:
-                    return start + left
-                left -= end - start
-        return NEVER
+        for begin, end in self._periods(self.today(moment)) if work else ():
+            start = max(begin, moment)
+            if end - start >= left:
+                return start + left
+            left -= max(end - start, timedelta())
+        return NEVER if work else moment
 
     def _before_work(self, moment: datetime, work: timedelta) -> datetime:
         """The latest moment from which `work` of working time is over no later than `moment`."""
-        day = self.today(moment)
         left = work
-        for offset in range(SEARCH_LIMIT_DAYS):
-            for begin, end in reversed(list(self.openings(_shift_day(day, Unit.DAYS, -offset)))):
-                stop = min(end, moment)
-                if begin >= stop:
-                    continue
-                if stop - begin >= left:
-                    return stop - left
-                left -= stop - begin
-        return BEGINNING
+        for begin, end in self._periods(self.today(moment), sign=-1) if work else ():
+            stop = min(end, moment)
+            if stop - begin >= left:
+                return stop - left
+            left -= max(stop - begin, timedelta())
+        return BEGINNING if work else moment
 
 
 def instant(wall: datetime, zone: ZoneInfo) -> datetime:

@@ -260,7 +260,7 @@ class Model:
             if readers is not None:
                 of.setdefault(record.kind, []).append(self._fact(record, readers))
         customers = of.get(CUSTOMER)
-        if customers is None and not any(r.customer is None for r in dossier.records):
+        if customers is None and dossier.records and all(r.customer is not None for r in dossier.records):
             # Known by its records alone: a customer all the same, with everything else missing.
             customers = of[CUSTOMER] = [{"id": dossier.id}]
         return Facts(dossier=dossier, of=of, customer=customers[0] if customers else None)

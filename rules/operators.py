@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import ClassVar, TypeAlias
 
-from domain.calendar import LAST_DAY, NEVER, ONE_DAY, TICK, Calendar, Span, Unit
+from domain.calendar import BEGINNING, LAST_DAY, NEVER, ONE_DAY, TICK, Calendar, Span, Unit
 from rules.model import Date, DateTime, FieldType, Number, Text, Value
 
 DAY_TYPES = (Date, DateTime)
@@ -252,7 +252,7 @@ class TemporalRule:
 
     days: Callable[[date, Span, Calendar], Days]
     moments: Callable[[datetime, Span, Calendar], Interval] | None
-    """None: a date with time is read by its local day too."""
+    """None: a date with time is read by its local day."""
     yearly: bool = False
 
 
@@ -275,12 +275,14 @@ TEMPORAL: Mapping[str, TemporalRule] = {
         moments=lambda v, d, c: Interval(end=c.shift(v, d, sign=-1)),
     ),
     "passed": TemporalRule(
-        days=lambda v, d, c: (v + ONE_DAY, None),
+        days=lambda v, d, c: (c.shift_day(v, d) + ONE_DAY, None),
         moments=lambda v, d, c: Interval(start=v + TICK),
     ),
     "today": TemporalRule(days=lambda v, d, c: (v, v), moments=None),
     "anniversary in the next": TemporalRule(
-        days=lambda v, d, c: (c.shift_day(v, d, sign=-1), v), moments=None, yearly=True
+        days=lambda v, d, c: (c.shift_day(v, d, sign=-1), v),
+        moments=lambda v, d, c: Interval(start=c.shift(v, d, sign=-1), end=v + TICK),
+        yearly=True,
     ),
 }
 
@@ -295,10 +297,10 @@ class Temporal(Test):
 
     def holds(self, value: Value | None, at: At) -> bool:
         rule = TEMPORAL[self.phrase]
-        if value is None or not isinstance(value, date):
+        if not isinstance(value, date):
             return False
         if isinstance(value, datetime) and rule.moments is not None:
-            return rule.moments(value, self.span, at.calendar).covers(at.now)
+            return any(interval.covers(at.now) for interval in self.during(value, at))
         return any(
             (first is None or first <= at.today) and (last is None or at.today <= last)
             for first, last in self._days(rule, value, at)
@@ -312,10 +314,10 @@ class Temporal(Test):
 
     def during(self, value: Value | None, at: At) -> tuple[Interval, ...]:
         rule = TEMPORAL[self.phrase]
-        if value is None or not isinstance(value, date):
+        if not isinstance(value, date):
             return ()
         if isinstance(value, datetime) and rule.moments is not None:
-            return (rule.moments(value, self.span, at.calendar),)
+            return tuple(rule.moments(v, self.span, at.calendar) for v in self._moments(rule, value, at))
         midnight = at.calendar.midnight
         return tuple(
             Interval(
@@ -327,11 +329,16 @@ class Temporal(Test):
 
     def _days(self, rule: TemporalRule, value: date, at: At) -> Iterator[Days]:
         day = local_day(value, at.calendar)
+        for each in islice(recurrences(day, at.today), RECURRENCES_AHEAD) if rule.yearly else (day,):
+            yield rule.days(each, self.span, at.calendar)
+
+    def _moments(self, rule: TemporalRule, value: datetime, at: At) -> Iterator[datetime]:
         if not rule.yearly:
-            yield rule.days(day, self.span, at.calendar)
+            yield min(max(value, BEGINNING), NEVER)
             return
-        for recurrence in islice(recurrences(day, at.today), RECURRENCES_AHEAD):
-            yield rule.days(recurrence, self.span, at.calendar)
+        local = at.calendar.local(value)
+        for day in islice(recurrences(local.date(), at.today), RECURRENCES_AHEAD):
+            yield at.calendar.instant(datetime.combine(day, local.time()))
 
 
 def recurrences(day: date, today: date) -> Iterator[date]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass, field, replace
 from datetime import date, time
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from domain.calendar import OFFICE_HOURS, Calendar, Hours
@@ -201,9 +202,9 @@ class Vocabulary:
     def _zone(self, node: Scalar | None, default: str) -> str:
         if node is None:
             return default
-        if node.text in available_timezones():
+        if node.text in _zones():
             return node.text
-        help_ = suggestion(node.text, available_timezones(), shown=0) or "a name like Europe/Zurich"
+        help_ = suggestion(node.text, _zones(), shown=0) or "a name like Europe/Zurich"
         self.problems.error("R201", node.at, f'"{node.text}" is not a time zone', help_)
         return default
 
@@ -264,6 +265,11 @@ class Vocabulary:
                 yield date.fromisoformat(str(item))
             except ValueError:
                 self.problems.error("R201", item.at, f'"{item}" is not a date', "as in 2026-12-24")
+
+
+@cache
+def _zones() -> Set[str]:
+    return available_timezones()
 
 
 def _merged(before: Enum, added: Enum) -> Enum:

@@ -73,13 +73,17 @@ class Postman:
 
 @dataclass(slots=True, kw_only=True)
 class Dispatched:
-    """What a dispatch did, in numbers. `claimed` is 0 when nothing was due."""
+    """What a dispatch did, in numbers. `claimed` is 0 when nothing was due.
+
+    `server_down`: it ended early, and what is left is still due.
+    """
 
     claimed: int = 0
     sent: int = 0
     retried: int = 0
     failed: int = 0
     unknown: int = 0
+    server_down: bool = False
 
 
 async def dispatch_due(
@@ -100,6 +104,7 @@ async def dispatch_due(
                 _record(db, delivery, failure, outcome, now=now)
                 if failure.server_down:
                     # The others would meet the same closed door: they stay due, with no attempt counted.
+                    outcome.server_down = True
                     _give_back(db, claimed[position + 1 :])
                     break
     return outcome

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from domain.calendar import TICK
 from domain.delivery import NewDelivery
 from domain.person import People
 from domain.recommendation import Key, Match, Recommendation, State, recommendation_id, reconcile
@@ -68,6 +69,7 @@ def evaluate_due(db: Database, rules: Rules, *, now: datetime, owner: str, limit
     running = recommendations.running(db, since)
     known = people.load(db)
     results: list[Evaluated] = []
+    unaddressed: dict[str, list[str]] = {}
     for claim in claims:
         timeline = timelines.get(claim.dossier)
         if timeline is None:
@@ -80,7 +82,7 @@ def evaluate_due(db: Database, rules: Rules, *, now: datetime, owner: str, limit
                 running={r.key: r for r in running.get(claim.dossier, ())},
             )
             results.append(_evaluated(claim, timeline, episodes, now=now))
-            outcome.unaddressed += episodes.unaddressed
+            unaddressed[claim.dossier] = episodes.unaddressed
         except Undecidable as failure:
             # One customer must never stop the others, nor be retried in a tight loop.
             due.quarantine(db, claim, reason=str(failure), now=now, until=now + QUARANTINE)
@@ -92,6 +94,7 @@ def evaluate_due(db: Database, rules: Rules, *, now: datetime, owner: str, limit
             outcome.raised += len(result.raised)
             outcome.resolved += sum(r.state is State.RESOLVED for r in (*result.updated, *result.raised))
             outcome.queued += len(result.deliveries)
+            outcome.unaddressed += unaddressed[result.claim.dossier]
     outcome.lost += len(lost)
     return outcome
 
@@ -107,11 +110,12 @@ def _evaluated(claim: Claim, timeline: Timeline, episodes: _Episodes, *, now: da
     """Advance a customer from its last evaluation to now. Raises `Undecidable`."""
     rules = episodes.rules
     begin = _since(claim, rules.published)
-    if begin is None:
-        first_write = timeline.changes[0][0] if timeline.changes else now
-        begin = max(first_write, min(rules.published.published_at, now))
+    if begin is None:  # there is nothing to decide before its first write
+        begin = max(timeline.changes[0][0], min(rules.published.published_at, now))
+    else:  # it may have been evaluated by a machine whose clock is ahead of ours
+        begin = min(begin, now)
     decision: Decision | None = None
-    for decision in rules.base.replay(timeline, since=begin, until=now, people=episodes.people):
+    for decision in _decisions(timeline, episodes, since=begin, until=now):
         episodes.pass_(decision)
     next_check = decision.next_check if decision else None
     # A write that another machine's clock dates after ours waits for its moment.
@@ -125,6 +129,24 @@ def _evaluated(claim: Claim, timeline: Timeline, episodes: _Episodes, *, now: da
         evaluated_at=now,
         rulebase=rules.published.hash,
     )
+
+
+def _decisions(timeline: Timeline, episodes: _Episodes, *, since: datetime, until: datetime) -> Iterator[Decision]:
+    """The replay, state by state. Raises `Undecidable` for the present one.
+
+    An earlier one that cannot be decided is passed over: while it lasted, what had been decided before stood.
+    """
+    states = [(since, timeline.dossier)]
+    states += [(max(moment, since), dossier) for moment, dossier in timeline.changes if moment <= until]
+    ends = [begin - TICK for begin, _ in states[1:]] + [until]
+    for (begin, dossier), end in zip(states, ends, strict=True):
+        try:
+            yield from episodes.rules.base.replay(
+                Timeline(dossier=dossier), since=begin, until=end, people=episodes.people
+            )
+        except Undecidable:
+            if end == until:
+                raise
 
 
 @dataclass(slots=True, kw_only=True)

@@ -49,7 +49,7 @@ class Worker:
             total.retried += outcome.retried
             total.failed += outcome.failed
             total.unknown += outcome.unknown
-            if outcome.claimed == 0 or outcome.sent == 0:
+            if outcome.claimed == 0 or outcome.server_down:
                 return total
         return total
 

@@ -340,10 +340,70 @@ def moment_holds(word: str, arguments: list[Any], value: int, now: int, office: 
         case "anniversary in the next", count, unit:
             shown = wall(value, zone)
             day = shown // DAY + EPOCH
-            years = range(date.fromordinal(day).year + 1, moment(now).year + 9) if day < 3_650_000 else ()
+            years = range(date.fromordinal(day).year + 1, moment(now).year + 9)
             instants = (first_showing((a - EPOCH) * DAY + shown % DAY, zone) for a in recurrences(day, years))
             return any(moment_holds("in the next", [count, unit], a, now, office) for a in instants)
     raise AssertionError(word)
+
+
+# --- when time changes something ---
+
+
+def edges(test: Test, value: Any, now: int, office: Office) -> Iterator[int]:
+    """The instants after which, or at which, the truth of a test on a value may differ, four years ahead."""
+    word, *arguments = test
+    if word == "missing or":
+        yield from edges(arguments[0], value, now, office)
+    elif word.startswith("anniversary") and value is not None:
+        instant = isinstance(value, datetime)
+        shown = wall(micros(value), office.zone) if instant else (value.toordinal() - EPOCH) * DAY
+        day = shown // DAY + EPOCH
+        first = date.fromordinal(day).year + 1
+        for a in recurrences(day, range(max(first, moment(now).year - 1), max(first, moment(now).year) + 6)):
+            if a < date.max.toordinal():
+                midnight = (a - EPOCH) * DAY
+                again = moment(first_showing(midnight + shown % DAY, office.zone)) if instant else date.fromordinal(a)
+                yield from edges(("in the next", *arguments), again, now, office)
+    elif isinstance(value, datetime):
+        yield from _moment_edges(arguments, micros(value), office)
+    elif isinstance(value, date):
+        days = [value.toordinal(), value.toordinal() + 1]
+        if len(arguments) == 2 and arguments[1] == "business days":
+            days.append(business_day_before(days[0], arguments[0], office))
+            days.append(business_day_after(days[0], arguments[0], office) + 1)
+        elif len(arguments) == 2:
+            days.append(shift_day(days[0], -arguments[0], arguments[1]))
+            days.append(shift_day(days[0], *arguments) + 1)
+        yield from (first_showing((day - EPOCH) * DAY, office.zone) for day in days)
+
+
+def _moment_edges(arguments: list[Any], value: int, office: Office) -> Iterator[int]:
+    yield from (value, value + 1)
+    day = local_day(value, office.zone)
+    yield from (first_showing((d - EPOCH) * DAY, office.zone) for d in (day, day + 1))
+    if len(arguments) == 2:
+        count, unit = arguments
+        end = end_of(value, count, unit, office)
+        yield from (end, end + 1)
+        if not unit.startswith("business"):
+            yield shift(value, -count, unit, office.zone)
+            return
+        low, high = value - 90 * DAY, value  # nobody's business days reach further
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if is_before_start(middle, value, count, unit, office) else (low, middle)
+        yield high
+
+
+def rule_edges(rule: Rule, records: list[Record], now: int, office: Office) -> set[int]:
+    found: set[int] = set()
+    for record in records:
+        for condition in (*rule.when, *(c for a in rule.any_of for c in a)) if record.kind == rule.kind else ():
+            found.update(edges(condition.test, read(record, condition, records), now, office))
+        for relation in (*rule.with_, *rule.unless):
+            for condition in relation.conditions if record.kind == relation.kind else ():
+                found.update(edges(condition.test, read(record, condition, records), now, office))
+    return found
 
 
 # --- rules ---
@@ -398,3 +458,19 @@ def decide(rules: Iterable[Rule], records: list[Record], now: datetime, office: 
         for record in records
         if record.kind == rule.kind and rule_holds(rule, record, records, at, office)
     )
+
+
+def changes(
+    rules: Iterable[Rule], records: list[Record], *, since: datetime, until: datetime, office: Office
+) -> Iterator[tuple[datetime, frozenset[tuple[str, str]]]]:
+    """What holds at `since`, and every moment after it, up to `until`, at which something else does."""
+    rules = list(rules)
+    start = micros(since)
+    known = decide(rules, records, since, office)
+    yield since, known
+    found = {e for r in rules for e in rule_edges(r, records, start, office)}
+    for edge in sorted(e for e in found if start < e <= micros(until)):
+        holding = decide(rules, records, moment(edge), office)
+        if holding != known:
+            known = holding
+            yield moment(edge), known

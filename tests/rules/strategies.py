@@ -38,7 +38,7 @@ NUMBERS = tuple(
 )
 SPANS = {
     "minutes": (0, 1, 90), "hours": (0, 1, 4, 24), "days": (0, 1, 5, 30, 90), "weeks": (1, 2), "months": (1, 6, 13),
-    "years": (1, 3), "business hours": (1, 4, 8, 20), "business days": (1, 2, 5, 10),
+    "years": (1, 3), "business hours": (0, 1, 4, 8, 20), "business days": (0, 1, 2, 5, 10),
 }  # fmt: skip
 LONGER = ("days", "weeks", "months", "years", "business days")
 PLAIN = re.compile(r"[A-Za-z0-9](?:[\w./%-]|:(?=\w)| (?=\w))*")
@@ -150,7 +150,7 @@ def tests(draw: DrawFn, type_: str) -> tuple[oracle.Test, str]:
     """(as the oracle reads it, as an author writes it)"""
     words = ["is", "is", "none", "missing", "present", "missing or"]
     words += {"number": ["order"] * 6, "money": ["order"] * 6, "text": ["text"] * 3}.get(type_, [])
-    words += ["temporal"] * 14 if type_ in ("date", "datetime") else []
+    words += ["temporal"] * 20 if type_ in ("date", "datetime") else []
     match draw(st.sampled_from(words)):
         case "missing":
             return ("missing",), draw(st.sampled_from(["missing", "{missing: yes}"]))
@@ -244,7 +244,8 @@ def conditions(
             break
         path.append(draw(st.sampled_from(links)))
         at = path[-1][1]
-    name = draw(st.sampled_from(sorted(kinds[at])))
+    clocks = [n for n, t in kinds[at].items() if t in ("date", "datetime")]
+    name = draw(st.sampled_from([*sorted(kinds[at]), *clocks * 3]))
     type_ = kinds[at][name].split(" ")[0]
     test, text = draw(tests(type_))
     key = ".".join([*(ref for ref, _ in path), name])
@@ -277,7 +278,7 @@ def relations(draw: DrawFn, kinds: Mapping[str, Mapping[str, str]], subject: str
         more = [(n, t) for k, n, t in possible if k == kind and n not in ties]
         if more:
             ties.update([draw(st.sampled_from(more))])
-    found, texts = draw(condition_maps(kinds, kind, least=0, most=2))
+    found, texts = draw(condition_maps(kinds, kind, least=0, most=draw(st.sampled_from([1, 2]))))
     entries = {**ties, **{k: t for k, t in texts.items() if k not in ties}}
     found = tuple(c for c, key in zip(found, texts, strict=True) if key not in ties)
     count = None
@@ -298,16 +299,16 @@ def relations(draw: DrawFn, kinds: Mapping[str, Mapping[str, str]], subject: str
 def rules(draw: DrawFn, kinds: Mapping[str, Mapping[str, str]], number: int) -> tuple[oracle.Rule, str]:
     subject = draw(st.sampled_from(sorted(kinds)))
     lines = [f"rule: rule-{number}", f"for each: {subject}"]
-    when, texts = draw(condition_maps(kinds, subject, least=0, most=3))
+    when, texts = draw(condition_maps(kinds, subject, least=0, most=2))
     if texts:
         lines += ["when:", *(f"  {key}: {text}" for key, text in texts.items())]
     alternatives = [
-        draw(condition_maps(kinds, subject, least=1, most=2)) for _ in range(draw(st.sampled_from([0, 0, 1, 2, 3])))
+        draw(condition_maps(kinds, subject, least=1, most=2)) for _ in range(draw(st.sampled_from([0, 0, 0, 2, 3])))
     ]
     if alternatives:
         lines += ["any of:", *("  - {" + ", ".join(f"{k}: {t}" for k, t in a[1].items()) + "}" for a in alternatives)]
     found: dict[str, tuple[oracle.Relation, ...]] = {}
-    for part, most in (("with", 2), ("unless", 2)):
+    for part, most in (("with", draw(st.sampled_from([0, 0, 1, 2]))), ("unless", 2)):
         several = [draw(relations(kinds, subject)) for _ in range(draw(st.integers(0, most)))]
         found[part] = tuple(r for r, _ in several)
         if several:
@@ -384,12 +385,22 @@ def _model(kinds: Mapping[str, Mapping[str, str]]) -> str:
 # --- customers ---
 
 
+def _tests(rules: tuple[oracle.Rule, ...]) -> list[oracle.Test]:
+    found = [c for r in rules for cs in (r.when, *r.any_of) for c in cs]
+    found += [c for r in rules for relation in (*r.with_, *r.unless) for c in relation.conditions]
+    return [c.test[1] if c.test[0] == "missing or" else c.test for c in found]
+
+
 def _spans(rules: tuple[oracle.Rule, ...]) -> list[tuple[int, str]]:
     """Every length of time that the rules name."""
-    everything = [c for r in rules for cs in (r.when, *r.any_of) for c in cs]
-    everything += [c for r in rules for relation in (*r.with_, *r.unless) for c in relation.conditions]
-    tests_ = [c.test[1] if c.test[0] == "missing or" else c.test for c in everything]
-    return [(t[1], t[2]) for t in tests_ if len(t) == 3 and isinstance(t[2], str)] or [(1, "days")]
+    return [(t[1], t[2]) for t in _tests(rules) if isinstance(t[-1], str) and len(t) == 3] or [(1, "days")]
+
+
+def _named(rules: tuple[oracle.Rule, ...], type_: str) -> list[Any]:
+    """The values of a type that the rules name."""
+    wanted = {"text": str, "enum": str, "ref": str, "yesno": bool, "number": Decimal, "money": Decimal}.get(type_)
+    words = [v for t in _tests(rules) for a in t[1:] for v in (a if isinstance(a, list) else [a])]
+    return [v for v in words if type(v) is wanted and (type_ != "enum" or v in ENUM)] if wanted else []
 
 
 @st.composite
@@ -412,6 +423,9 @@ def values(draw: DrawFn, type_: str, now: datetime, rules: tuple[oracle.Rule, ..
         return close.astimezone(office.zone).date() if type_ == "date" else close
     if type_.startswith("ref"):
         return draw(st.sampled_from([*IDS, "K1", "unknown"]))
+    named = _named(rules, type_)
+    if named and draw(st.booleans()):
+        return draw(st.sampled_from(named))
     return draw(moments() if type_ == "datetime" else literals(type_))
 
 

@@ -54,7 +54,6 @@ def recommendation(
             worth=Decimal("48200.50"),
             due=date(2026, 11, 27),
             to=("u1", "team Zürich"),
-            held_back_by=("complaint-first",),
         ),
     )
 

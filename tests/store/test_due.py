@@ -81,7 +81,8 @@ def test_a_customer_that_cannot_be_evaluated_is_set_aside_until_later(db: Databa
     assert due.failed(db) == [
         due.Failure(dossier="K1", reason="end_date is not a date", failed_at=T0, retry_at=T0 + DAY)
     ]
-    commit(db, claim_one(db, now=T0 + DAY))
+    for again in due.claim(db, now=T0 + DAY, limit=2, owner="w1", lease_s=60):
+        assert commit(db, again)
     assert due.failed(db) == []
 
 

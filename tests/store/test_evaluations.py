@@ -32,9 +32,8 @@ def test_what_was_decided_is_read_back_exactly(db: Database) -> None:
     missed = replace(
         recommendation(subject="C2"), state=State.RESOLVED, closed_at=T0, ended_at=T0 + MINUTE, missed=True
     )
-    nothing = replace(
-        recommendation(subject="C3"), advice=replace(open_.advice, do=None, worth=None, due=None, instead=())
-    )
+    bare = replace(open_.advice, do=None, worth=None, due=None, instead=(), held_back_by=("complaint-first",))
+    nothing = replace(recommendation(subject="C3"), advice=bare)
     raised(db, open_, missed, nothing)
 
     assert recommendations.get(db, open_.id) == open_
@@ -118,3 +117,16 @@ def test_an_open_recommendation_that_says_something_new_keeps_its_reminder(db: D
 
     assert recommendations.listing(db) == [after]
     assert [d.state for d in outbox.listing(db)] == [DeliveryState.READY]
+
+
+def test_a_recommendation_that_is_held_back_sends_nothing_until_it_is_queued_again(db: Database) -> None:
+    before = recommendation()
+    raised(db, before, deliveries=(reminder(before),))
+    write(db, customer("K1", name="Muster"))
+    held = replace(before, advice=replace(before.advice, held_back_by=("complaint-first",)))
+    assert commit(db, claim_one(db), updated=[held])
+    assert [d.state for d in outbox.listing(db)] == [DeliveryState.CANCELLED]
+
+    write(db, customer("K1", name="Muster AG"))
+    assert commit(db, claim_one(db), updated=[before], deliveries=(reminder(before, due_at=T0 + DAY),))
+    assert [(d.state, d.due_at) for d in outbox.listing(db)] == [(DeliveryState.READY, T0 + DAY)]

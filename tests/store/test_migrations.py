@@ -37,7 +37,7 @@ def test_the_migrations_build_exactly_the_tables_the_program_uses(db: Database) 
 
 
 def test_an_empty_database_says_how_to_make_its_tables(empty: Database) -> None:
-    with pytest.raises(migrations.SchemaOutdated, match="has no tables yet. Run: relance db upgrade"):
+    with pytest.raises(migrations.SchemaOutdated, match=r"has no tables yet\. Run: relance db upgrade"):
         migrations.check_schema(empty)
 
     migrations.upgrade(empty)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from domain.person import Person
-from store import people
+from store import due, people
 from store.dossiers import Outcome
 from store.session import Database
-from tests.store.make import T0
+from tests.store.make import T0, claim_one, commit, customer, write
 
 ANNA = Person(
     id="u1",
@@ -16,6 +18,18 @@ ANNA = Person(
     timezone="Europe/Zurich",
 )
 BEAT = Person(id="u2", name="Beat", email="beat@example.com")
+
+
+def test_who_moves_to_another_office_makes_every_customer_due(db: Database) -> None:
+    people.save(db, [ANNA], now=T0)
+    write(db, customer("K1"))
+    commit(db, claim_one(db))
+
+    people.save(db, [replace(ANNA, name="Anna B.")], now=T0)
+    assert due.due_count(db, now=T0) == 0
+
+    people.save(db, [replace(ANNA, office="sydney")], now=T0)
+    assert due.due_count(db, now=T0) == 1
 
 
 def test_people_are_written_whole_and_the_same_again_is_unchanged(db: Database) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from store import dossiers, ticks
 from store.session import BUSY_TIMEOUT_MS, Database, StoreUnavailable
@@ -40,9 +41,9 @@ def test_writes_survive_a_crash_and_the_outbox_a_power_cut(sqlite_url: str, dura
 
 
 def test_a_failed_transaction_leaves_nothing(db: Database) -> None:
-    with pytest.raises(RuntimeError), db.begin() as connection:
-        connection.execute(ticks_table.insert().values(job="daily", slot=T0, done_at=T0))
-        raise RuntimeError
+    row = {"job": "daily", "slot": T0, "done_at": T0}
+    with pytest.raises(IntegrityError), db.begin() as connection:
+        connection.execute(ticks_table.insert(), [row, row])
     assert ticks.last_slot(db, "daily") is None
 
 

@@ -157,6 +157,7 @@ def test_the_landing_page_offers_everything_and_each_button_works_from_there(off
         ("open https://crm.example.com/accounts/1042", True),
         ("open http://crm.example.com/", True),
         ("open javascript:alert(1)", False),
+        ("open javascript://crm.example.com/%0aalert(1)", False),
         ("open data:text/html,x", False),
         ("open https:", False),
         ("open https://[crm.example.com/", False),

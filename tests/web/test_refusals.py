@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -14,7 +15,7 @@ from tests.web.office import Office, heading
 from web.headers import HEADERS
 from web.security import demo, public, signed_link
 from web.trouble import STATUS, TroubleKind
-from web.words import LOCALES, WORDS
+from web.words import LOCALES, WORDS, Reader
 
 
 def test_an_expired_link_says_so_in_its_readers_language_and_changes_nothing(office):
@@ -156,3 +157,8 @@ def test_every_trouble_has_a_status_and_says_what_to_do_next():
     for kind in TroubleKind:
         assert kind in STATUS
         assert {f"{kind}.title", f"{kind}.text", f"{kind}.next"} <= set(WORDS)
+
+
+def test_french_marks_never_begin_a_line():
+    reader = Reader(language="fr", zone=ZoneInfo("Europe/Zurich"))
+    assert reader.say("done.ask", title="x ?") == "Marquer «\u00a0x ?\u00a0» comme terminé\u00a0?"
