@@ -56,7 +56,7 @@ class Mailbox:
         return "250 OK"
 
 
-def run(*, customers: int, port: int, seed: int, out: Path | None, wait: Callable[[], None]) -> None:
+def run(*, customers: int, port: int, seed: int, out: Path | None, wait: Callable[[], object]) -> None:
     """Everything until `wait` returns; with `out` the mails go into that folder and nothing keeps running."""
     if out is not None and out.exists() and any(out.iterdir()):
         raise CommandError(f"{out} is not empty; name another folder with --out")
@@ -166,10 +166,10 @@ def _leave(out: Path, mailbox: Mailbox) -> None:
     say(f"the mails are in {out}/")
 
 
-def _serve(house: House, mailbox: Mailbox, listener: socket.socket, address: str, wait: Callable[[], None]) -> None:
+def _serve(house: House, mailbox: Mailbox, listener: socket.socket, address: str, wait: Callable[[], object]) -> None:
     app = create_app(house.services())
     app.include_router(create_mailbox(lambda: tuple(mailbox.mails)))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
     pages = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     worker = house.worker(now=utc_now())
     clock = Clock(time=utc_now)

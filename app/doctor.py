@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from app.cli.output import counted
 from app.settings import Settings, SettingsError
 from app.wiring import open_store
 from domain.delivery import DeliveryState, SendError
@@ -45,7 +46,7 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         with open_store(settings) as db:
             yield Finding(check="database", health=Health.OK, says=f"{db} answers, its schema is current")
             yield from _store(db, now=now)
-    except StoreUnavailable as failure:
+    except (StoreUnavailable, SettingsError) as failure:
         yield Finding(check="database", health=Health.ERROR, says=str(failure), do="check the setting `database`")
     except SchemaOutdated as failure:
         yield Finding(check="database", health=Health.ERROR, says=str(failure), do="run: relance db upgrade")
@@ -55,29 +56,28 @@ def _keys(settings: Settings) -> Finding:
     try:
         count = len(settings.keys())
     except SettingsError as failure:
-        return Finding(check="settings", health=Health.ERROR, says="secret_keys is missing", do=str(failure))
-    return Finding(check="settings", health=Health.OK, says=f"readable, {count} signing key{'s' if count > 1 else ''}")
+        return Finding(check="settings", health=Health.ERROR, says="no key to sign links with", do=str(failure))
+    return Finding(check="settings", health=Health.OK, says=f"readable, {counted(count, 'signing key')}")
 
 
 def _rules(settings: Settings) -> Finding:
     checked = check(settings.rules)
     if checked.problems.errors:
-        says = f"{len(checked.problems.errors)} errors in {', '.join(settings.rules)}"
+        says = f"{counted(len(checked.problems.errors), 'error')} in {', '.join(settings.rules)}"
         return Finding(check="rules", health=Health.ERROR, says=says, do="run: relance rules check")
     if not checked.rulebase.rules:
         return Finding(check="rules", health=Health.WARNING, says="there are no rules", do="set `rules`")
-    return Finding(check="rules", health=Health.OK, says=f"{len(checked.rulebase.rules)} rules, no errors")
+    return Finding(check="rules", health=Health.OK, says=f"{counted(len(checked.rulebase.rules), 'rule')}, no errors")
 
 
 def _mail(settings: Settings) -> Finding:
     server = settings.mail.server()
-    where = f"{server.host}:{server.port}"
     try:
         asyncio.run(_knock(server))
     except SendError as refusal:
         do = "check the settings under `mail`"
-        return Finding(check="mail", health=Health.ERROR, says=f"{where}: {refusal}", do=do)
-    return Finding(check="mail", health=Health.OK, says=f"{where} answers")
+        return Finding(check="mail", health=Health.ERROR, says=str(refusal), do=do)
+    return Finding(check="mail", health=Health.OK, says=f"{server.host}:{server.port} answers")
 
 
 async def _knock(server: SmtpServer) -> None:

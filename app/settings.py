@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
+import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import SettingsError as NotJson
 
 from notifiers.smtp import SmtpServer, Tls
+from rules.problems import suggestion
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 FILE = "relance.toml"
 PREFIX = "RELANCE_"
+EXAMPLES = {"rules": '["base", "rules"]', "secret_keys": '["..."]', "mail": '{"host": "localhost"}'}
 
 
 class SettingsError(Exception):
@@ -124,13 +132,23 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as failure:
-        raise SettingsError("\n".join(_line(error["loc"], error["msg"]) for error in failure.errors())) from None
-    except ValueError as failure:  # the file is not TOML, or a list in the environment is not JSON
-        raise SettingsError(f"the settings cannot be read: {failure}") from None
+        raise SettingsError("\n".join(map(_line, failure.errors()))) from None
+    except NotJson as failure:
+        name = re.findall('"(.*?)"', str(failure))[0]
+        raise SettingsError(
+            f"setting {name}: is not JSON, as in {EXAMPLES[name]} (set in environment variable {PREFIX}{name.upper()})"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as failure:
+        raise SettingsError(f"{settings_file()} cannot be read as TOML: {failure}") from None
 
 
-def _line(place: tuple[int | str, ...], message: str) -> str:
-    name = ".".join(map(str, place))
-    variable = PREFIX + "__".join(str(part).upper() for part in place if isinstance(part, str))
-    source = f"environment variable {variable}" if variable in os.environ else str(settings_file())
-    return f"setting {name}: {message.removeprefix('Value error, ')} (set in {source})"
+def _line(error: ErrorDetails) -> str:
+    place = [str(part) for part in error["loc"]]
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        fields = Mail.model_fields if place[0] == "mail" else Settings.model_fields
+        message = f"there is no such setting; {suggestion(place[-1], fields)}"
+    variables = [PREFIX + "__".join(place[:length]).upper() for length in range(1, len(place) + 1)]
+    variable = next((v for v in variables if v in os.environ), None)
+    source = f"environment variable {variable}" if variable else str(settings_file())
+    return f"setting {'.'.join(place)}: {message} (set in {source})"

@@ -38,15 +38,23 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def database(settings: Settings) -> Database:
+    """The database that the settings name, with whatever schema it has. Raises `SettingsError`."""
+    try:
+        return Database.connect(settings.database)
+    except ValueError as refusal:
+        raise SettingsError(f"setting database: {refusal}") from None
+
+
 @contextmanager
 def open_store(settings: Settings) -> Generator[Database]:
-    """The store, with its schema as this version needs it. Raises `StoreUnavailable`, `SchemaOutdated`."""
-    db = Database.connect(settings.database)
-    try:
+    """The store, with its schema as this version needs it.
+
+    Raises `SettingsError`, `StoreUnavailable`, `SchemaOutdated`.
+    """
+    with database(settings) as db:
         check_schema(db)
         yield db
-    finally:
-        db.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,7 @@ class Calendar:
         if span.unit in SHORTER_THAN_A_DAY:
             raise ValueError(f"{span} cannot be counted from a day")
         if span.unit is Unit.BUSINESS_DAYS:
-            return self._business_day(day, span.count, sign)
+            return _within(self._business_day(day, span.count, sign))
         return _shift_day(day, span.unit, span.count * sign)
 
     def shift(self, moment: datetime, span: Span, *, sign: int = 1) -> datetime:
@@ -253,7 +253,11 @@ def _shift_day(day: date, unit: Unit, count: int) -> date:
                 shifted = add_months(day, count * 12)
     except (OverflowError, ValueError):
         return LAST_DAY if count > 0 else FIRST_DAY
-    return min(max(shifted, FIRST_DAY), LAST_DAY)
+    return _within(shifted)
+
+
+def _within(day: date) -> date:
+    return min(max(day, FIRST_DAY), LAST_DAY)
 
 
 def add_months(day: date, count: int) -> date:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +19,8 @@ from scheduler.reminders import ReminderWriter
 from scheduler.retry import next_attempt
 from store import dossiers, outbox, people, recommendations
 from store.session import Database
+
+log = logging.getLogger("relance.dispatch")
 
 LEASE_S = 600.0  # for a batch; whoever takes longer finds its fence gone and sends no more
 
@@ -87,9 +90,19 @@ class Dispatched:
 
 
 async def dispatch_due(
-    db: Database, postman: Postman, notifier: Notifier, *, now: datetime, owner: str, limit: int = outbox.CLAIM_LIMIT
+    db: Database,
+    postman: Postman,
+    notifier: Notifier,
+    *,
+    now: datetime,
+    owner: str,
+    limit: int = outbox.CLAIM_LIMIT,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Dispatched:
-    """Send up to `limit` deliveries that are due. Running it twice, or on two machines, sends each once."""
+    """Send up to `limit` deliveries that are due. Running it twice, or on two machines, sends each once.
+
+    Once `stop` says so it ends after the message in flight; what it had leased stays so, for its owner to release.
+    """
     outbox.recover(db, now=now)
     claimed = outbox.claim(db, now=now, owner=owner, lease_s=LEASE_S, limit=limit)
     outcome = Dispatched(claimed=len(claimed))
@@ -98,6 +111,8 @@ async def dispatch_due(
     known = people.load(db)
     async with notifier.open() as line:
         for position, delivery in enumerate(claimed):
+            if stop():
+                break
             try:
                 await _deliver(db, postman, line, delivery, known, outcome, now=now)
             except SendError as failure:
@@ -135,6 +150,7 @@ async def _deliver(
 
 def _record(db: Database, delivery: Delivery, failure: SendError, outcome: Dispatched, *, now: datetime) -> None:
     """What a failure means for its delivery, by what it says to do next."""
+    log.warning("delivery %d: %s", delivery.id, failure)
     if failure.uncertain:
         outbox.unknown(db, delivery, failure, now=now)
         outcome.unknown += 1

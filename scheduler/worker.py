@@ -40,10 +40,12 @@ class Worker:
         return total
 
     def dispatch(self, *, now: datetime, stop: Callable[[], bool] = lambda: False) -> Dispatched:
-        """Everything that is ready at `now`, batch by batch."""
+        """Everything that is ready at `now`, batch by batch. `stop` is asked before each message."""
         total = Dispatched()
         while not stop():
-            outcome = asyncio.run(dispatch_due(self.db, self.postman, self.notifier, now=now, owner=self.owner))
+            outcome = asyncio.run(
+                dispatch_due(self.db, self.postman, self.notifier, now=now, owner=self.owner, stop=stop)
+            )
             total.claimed += outcome.claimed
             total.sent += outcome.sent
             total.retried += outcome.retried

@@ -12,7 +12,9 @@ from app.cli.output import CommandError, Exit, moment, note, print_json, say
 if TYPE_CHECKING:
     from domain.delivery import Delivery
 
-deliveries = typer.Typer(no_args_is_help=True, help="What was sent, what waits, what could not be sent.")
+deliveries = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="What was sent, what waits, what could not be sent."
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -32,18 +34,20 @@ def preview(
     from app.settings import load_settings
     from app.wiring import House, open_store, utc_now
 
+    if out.suffix not in (".html", ".txt", ".eml"):
+        raise CommandError(f"--out {out} should end in .html, .txt or .eml")
+    now = moment(at, "--at") if at else utc_now()
     settings = load_settings()
     with open_store(settings) as store:
         try:
-            house = House.build(settings, store)
-            now = moment(at, "--at") if at else utc_now()
-            mail = preview_mail(house, rule, customer, subject=subject, language=lang, now=now)
+            mail = preview_mail(House.build(settings, store), rule, customer, subject=subject, language=lang, now=now)
         except NothingToShow as reason:
-            raise CommandError(str(reason), Exit.FINDINGS) from None
-    content = {".html": mail.html.encode(), ".txt": mail.text.encode(), ".eml": mail.raw}.get(out.suffix)
-    if content is None:
-        raise CommandError(f"--out {out} should end in .html, .txt or .eml")
-    out.write_bytes(content)
+            raise CommandError(str(reason)) from None
+    content = {".html": mail.html.encode(), ".txt": mail.text.encode(), ".eml": mail.raw}[out.suffix]
+    try:
+        out.write_bytes(content)
+    except OSError as failure:
+        raise CommandError(f"--out {out} cannot be written: {failure.strerror}") from None
     say(f"{mail.subject}\nto {mail.recipient}\nwritten to {out}")
     if not mail.holds:
         note(f"{rule} does not hold for this customer now: this is what it would say if it did.")
@@ -89,7 +93,7 @@ def show(delivery: Annotated[int, typer.Argument(help="The delivery's number.")]
     with open_store(load_settings()) as store:
         found = outbox.get(store, delivery)
     if found is None:
-        raise CommandError(f"there is no delivery {delivery}", Exit.FINDINGS)
+        raise CommandError(f"there is no delivery {delivery}")
     if as_json:
         print_json({**_row(found), "body": found.body.decode() if found.body else None})
         return
@@ -102,7 +106,7 @@ def show(delivery: Annotated[int, typer.Argument(help="The delivery's number.")]
 
 @deliveries.command()
 def retry(delivery: Annotated[int, typer.Argument(help="The delivery's number.")]) -> None:
-    """Send a failed, dead or uncertain delivery again, with the same bytes."""
+    """Send a failed, dead or uncertain one again, with the same bytes."""
     from app.settings import load_settings
     from app.wiring import open_store, utc_now
     from store import outbox
@@ -110,7 +114,7 @@ def retry(delivery: Annotated[int, typer.Argument(help="The delivery's number.")
     with open_store(load_settings()) as store:
         found = outbox.get(store, delivery)
         if found is None:
-            raise CommandError(f"there is no delivery {delivery}", Exit.FINDINGS)
+            raise CommandError(f"there is no delivery {delivery}")
         if not outbox.retry_now(store, delivery, now=utc_now()):
             raise CommandError(
                 f"delivery {delivery} is {found.state}; only failed, dead or unknown ones whose recommendation is "

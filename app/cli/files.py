@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.output import CommandError, Exit, moment, plain, print_json, say, stop
+from app.cli.output import CommandError, Exit, counted, moment, plain, print_json, say, shown, stop
 
 if TYPE_CHECKING:
     from domain.recommendation import Match
@@ -39,7 +39,10 @@ def evaluate(
     now: Annotated[str, typer.Option(help="The moment to decide at: 2026-11-23T09:00:00+01:00")],
     as_json: AsJson = False,
 ) -> None:
-    """Decide about the customers of a file at one moment: what is recommended, why, and when to look again."""
+    """Decide about the customers of a file at one moment.
+
+    What is recommended, why, and when to look again.
+    """
     from rules.loader import load
     from rules.rulebase import Undecidable
 
@@ -58,9 +61,8 @@ def evaluate(
         recommendations += _recommendations(rulebase, dossier, decision)
     recommendations.sort(key=lambda r: (r["customer"], r["rule"], r["subject"]["kind"], r["subject"]["id"]))
     if as_json:
-        print_json(
-            {**_head(at, rulebase), "recommendations": recommendations, "next_check": next_check, "failed": failed}
-        )
+        checks = dict(sorted(next_check.items()))
+        print_json({**_head(at, rulebase), "recommendations": recommendations, "next_check": checks, "failed": failed})
     else:
         _print_recommendations(recommendations, len(next_check), failed)
     if failed:
@@ -74,13 +76,19 @@ def simulate(
     days: Annotated[int, typer.Option(min=0, max=36_500, help="How many days forward.")] = 90,
     as_json: AsJson = False,
 ) -> None:
-    """What an uninterrupted run would raise and resolve if nobody wrote or acted."""
+    """What time alone would raise and resolve, from a file.
+
+    As an uninterrupted run would, if nobody wrote or acted.
+    """
     from rules.loader import load
     from rules.rulebase import Undecidable
     from rules.simulate import simulate as run
 
     begin = moment(since, "--from")
-    until = begin + timedelta(days=days)
+    try:
+        until = begin + timedelta(days=days)
+    except OverflowError:
+        raise CommandError(f"--days {days} goes beyond the year 9999") from None
     rulebase = load(rules)
     events: list[dict[str, Any]] = []
     failed: Failed = []
@@ -102,7 +110,7 @@ def simulate(
         ]
     events.sort(key=lambda e: (e["at"], e["customer"], e["rule"], e["subject"]["kind"], e["subject"]["id"], e["event"]))
     if as_json:
-        print_json({**_head(begin, rulebase), "until": until, "events": events, "failed": failed})
+        print_json({**_head(begin, rulebase), "events": events, "failed": failed})
     else:
         for event in events:
             subject = f"{event['subject']['kind']} {event['subject']['id']}"
@@ -193,15 +201,9 @@ def _print_recommendations(found: list[dict[str, Any]], customers: int, failed: 
         say(f"    {r['say']}")
         say(f"    to {', '.join(r['to']) or 'nobody'}, due {r['due'] or '-'}, worth {r['worth'] or '-'}")
         for reason in r["because"]:
-            say(f"    ✓ {reason['condition']}  ({_short(reason['value'])})")
-    say(f"{len(found)} recommendations for {customers} customers")
+            say(f"    ✓ {reason['condition']}  ({shown(reason['value'])})")
+    say(f"{counted(len(found), 'recommendation')} for {counted(customers, 'customer')}")
     _print_failed(failed)
-
-
-def _short(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "missing" if value is None else str(value)
 
 
 def _print_failed(failed: Failed) -> None:

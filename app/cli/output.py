@@ -31,7 +31,9 @@ class CommandError(Exception):
 def explained(failure: Exception) -> tuple[str, int]:
     """The words and the exit code of a failure that reached the top."""
     from app.settings import SettingsError
+    from rules.model import Unreadable
     from rules.problems import BadRules
+    from rules.rulebase import Undecidable
     from store.migrations import SchemaOutdated
     from store.session import StoreUnavailable
 
@@ -41,8 +43,9 @@ def explained(failure: Exception) -> tuple[str, int]:
         case SettingsError():
             return f"error: {failure}", Exit.USAGE
         case BadRules():
-            count = len(failure.problems.errors)
-            return f"{failure}\n\n{count} error{'s' if count > 1 else ''} in the rule base", Exit.USAGE
+            return f"{failure}\n\n{counted(len(failure.problems.errors), 'error')}", Exit.USAGE
+        case Unreadable() | Undecidable():
+            return f"error: {failure}", Exit.FINDINGS
         case StoreUnavailable():
             return f"error: {failure}", Exit.UNREACHABLE
         case SchemaOutdated():
@@ -63,6 +66,23 @@ def say(text: str = "") -> None:
 def note(text: str) -> None:
     """A line beside the result: progress, hints."""
     typer.echo(text, err=True)
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def shown(value: object) -> str:
+    """A value of a condition, as `plain` gives it, for a person."""
+    match value:
+        case None:
+            return "missing"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(str, value)) or "none"
+        case _:
+            return str(value)
 
 
 def print_json(document: object) -> None:
@@ -101,5 +121,6 @@ def moment(text: str, option: str) -> datetime:
     except ValueError:
         raise CommandError(f'{option} "{text}" is not a moment; write one like 2026-11-23T09:00:00+01:00') from None
     if value.tzinfo is None:
-        raise CommandError(f'{option} "{text}" has no zone; add one, as in {text}+01:00 or {text}Z')
+        example = value.isoformat()
+        raise CommandError(f'{option} "{text}" has no zone; add one, as in {example}+01:00 or {example}Z')
     return value

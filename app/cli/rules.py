@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.files import dossiers_of
-from app.cli.output import CommandError, Exit, moment, note, plain, print_json, say, stop
+from app.cli.output import CommandError, Exit, counted, moment, note, plain, print_json, say, shown, stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rules.rule import Rule
     from rules.rulebase import RuleBase
 
-app = typer.Typer(no_args_is_help=True, help="Check, test and explain rules.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, test and explain rules.")
 
 Paths = Annotated[
     list[str] | None,
@@ -40,7 +40,7 @@ def check(
     paths: Paths = None,
     format_: Annotated[Format, typer.Option("--format", help="How to print what is found.")] = Format.TEXT,
 ) -> None:
-    """Every problem of a rule base in one pass: where it is, and the way out."""
+    """Every problem of a rule base: where it is, and the way out."""
     from rules.loader import check as run
 
     checked = run(_packs(paths))
@@ -57,8 +57,8 @@ def check(
             for problem in problems:
                 say(f"{problem}\n")
             errors = len(problems.errors)
-            found = f"{errors} errors, {len(problems) - errors} warnings" if problems else "no problems"
-            say(f"{len(checked.rulebase.rules)} rules read, {found}")
+            found = f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}"
+            say(f"{counted(len(checked.rulebase.rules), 'rule')} read, {found if problems else 'no problems'}")
     if problems.errors:
         stop(Exit.FINDINGS)
 
@@ -92,13 +92,15 @@ def run_tests(
                 say(f"{failure.place.file}:{failure.place.line}: {rule.id}: {failure.test}: {failure.message}")
         if name is None:
             untried += [f"{rule.id}: {c}" for c in rule.spelled_out() if c not in made_false]
-    say(f"{total} tests of {len(rulebase.rules)} rules, {failed} failed")
+    if name is not None and not total:
+        raise CommandError(f'no rule and no test has "{name}" in its name')
+    say(f"{counted(total, 'test')} of {counted(len(rulebase.rules), 'rule')}, {failed} failed")
     if untried and coverage:
         say("No test ever made these false:")
         for condition in untried:
             say(f"  {condition}")
     elif untried:
-        note(f"{len(untried)} conditions were never made false by a test; --coverage lists them")
+        note(f"not every condition was made false by a test ({len(untried)}); --coverage lists them")
     if failed:
         stop(Exit.FINDINGS)
 
@@ -114,7 +116,10 @@ def explain(
     source: Annotated[bool, typer.Option("--source", help="Print the Python that the rule becomes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
-    """Why, and why not: each condition with its value, the first that fails, and when that changes."""
+    """Why, and why not: each condition and the first that fails.
+
+    With each value, and with the moment at which time alone changes the outcome.
+    """
     from app.wiring import utc_now
     from rules.compiled import compile_rules
     from rules.loader import load
@@ -123,7 +128,7 @@ def explain(
     rulebase = load(_packs(rules))
     found = rulebase.by_id.get(rule)
     if found is None:
-        raise CommandError(f'there is no rule "{rule}". {suggestion(rule, rulebase.by_id) or ""}'.strip())
+        raise CommandError(f'there is no rule "{rule}"; {suggestion(rule, rulebase.by_id) or ""}'.rstrip("; "))
     if source:
         say(compile_rules([found]).source)
         return
@@ -227,16 +232,10 @@ def _print(rule: Rule, customer: str, subjects: list[dict[str, Any]]) -> None:
             mark = "✓" if condition["holds"] else "✗"
             until = f", until {condition['until'].isoformat()}" if condition["until"] else ""
             here = "   <- the first that fails" if condition is first_failing and not holds else ""
-            say(f"  {mark} {condition['condition']}  ({_value(condition['value'])}{until}){here}")
+            say(f"  {mark} {condition['condition']}  ({shown(condition['value'])}{until}){here}")
         flip = explained["flips_at"]
         if flip is not None:
             what = "would stop" if holds else "would begin"
             say(f"  {what} on {flip.day} {flip:%B %Y, %H:%M %Z}, if nothing changes")
         else:
             say("  time alone will not change this")
-
-
-def _value(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "missing" if value is None else str(value)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import textwrap
 import threading
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,8 @@ import typer
 from app.cli.output import CommandError, Exit, moment, note, print_json, say, stop
 
 if TYPE_CHECKING:
-    from scheduler.clock import Clock
+    from collections.abc import Generator
+
     from scheduler.worker import Worker
 
 
@@ -23,7 +26,10 @@ def worker(
     at: Annotated[str | None, typer.Option(help="With --once: as if it were this moment.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: print one JSON document.")] = False,
 ) -> None:
-    """Evaluate customers that changed or became due, and send what is ready. Any number may run on one database."""
+    """Evaluate who changed or became due, and send what is ready.
+
+    Any number of workers may run on one database.
+    """
     from app.settings import load_settings
     from app.wiring import House, open_store, utc_now
 
@@ -37,12 +43,9 @@ def worker(
         if once:
             _work_once(running, at=at, as_json=as_json)
             return
-        clock = _clock(running, settings.tick_s)
-        clock.start()
-        note("worker running; Ctrl-C ends it")
-        _until_stopped()
-        clock.stop()
-        running.release()
+        with _working(running, settings.tick_s, _stop_signal()) as stopped:
+            note("worker running; Ctrl-C ends it")
+            stopped.wait()
 
 
 def _work_once(running: Worker, *, at: str | None, as_json: bool) -> None:
@@ -101,19 +104,20 @@ def serve(
     with open_store(settings) as store:
         house = House.build(settings, store)
         server = uvicorn.Server(
-            uvicorn.Config(create_app(house.services()), host=host, port=port, log_level="warning", server_header=False)
+            uvicorn.Config(
+                create_app(house.services()),
+                host=host,
+                port=port,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+            )
         )
+        stopped = _stop_signal()  # before uvicorn's own, which passes the signal on when the pages have ended
         running = None if no_worker else house.worker(now=utc_now())
-        clock = _clock(running, settings.tick_s) if running else None
-        if clock:
-            clock.start()
-        note(f"Relance on http://{host}:{port}; Ctrl-C ends it")
-        try:
+        with _working(running, settings.tick_s, stopped) if running else nullcontext():
+            note(f"Relance on http://{host}:{port}; Ctrl-C ends it")
             server.run()
-        finally:
-            if clock and running:
-                clock.stop()
-                running.release()
 
 
 def demo(
@@ -125,18 +129,24 @@ def demo(
     ] = False,
     out: Annotated[Path, typer.Option(help="With --once: the folder for the mails.")] = Path("relance-demo"),
 ) -> None:
-    """An invented company with everything running: a mailbox to read, reminders to act on. Ctrl-C leaves nothing."""
+    """An invented company; Ctrl-C leaves nothing behind.
+
+    Prints the address of a mailbox, with reminders to read and to act on.
+    """
     from app.demo import run
 
     _log_to_stderr()
-    run(customers=customers, port=port, seed=seed, out=out if once else None, wait=_until_stopped)
+    run(customers=customers, port=port, seed=seed, out=out if once else None, wait=lambda: _stop_signal().wait())
 
 
 def doctor(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as findings too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
-    """Settings, rule base, database, mail and what is stuck: each ok, warning or error, with the way out."""
+    """Settings, rules, mail, database: what is well and what is not.
+
+    Each is ok, a warning or an error, with the way out. Nothing is changed and no mail is sent.
+    """
     from app.doctor import Health, examine
     from app.settings import load_settings
     from app.wiring import utc_now
@@ -150,28 +160,36 @@ def doctor(
         for finding in findings:
             say(f"{finding.health:8} {finding.check}: {finding.says}")
             if finding.do:
-                say(f"         {finding.do}")
+                say(textwrap.indent(finding.do, " " * 9))
     bad = {Health.ERROR, Health.WARNING} if strict else {Health.ERROR}
     if any(finding.health in bad for finding in findings):
         stop(Exit.FINDINGS)
 
 
-def _clock(running: Worker, tick_s: float) -> Clock:
+@contextmanager
+def _working(running: Worker, tick_s: float, stopped: threading.Event) -> Generator[threading.Event]:
+    """A worker beside the block. At its end, what is in flight is finished and the rest given back."""
     from app.wiring import utc_now
     from scheduler.clock import Clock
 
     clock = Clock(time=utc_now)
-    clock.every(tick_s, "evaluate", lambda now: running.evaluate(now=now))
-    clock.every(tick_s, "dispatch", lambda now: running.dispatch(now=now))
-    return clock
+    clock.every(tick_s, "evaluate", lambda now: running.evaluate(now=now, stop=stopped.is_set))
+    clock.every(tick_s, "dispatch", lambda now: running.dispatch(now=now, stop=stopped.is_set))
+    clock.start()
+    try:
+        yield stopped
+    finally:
+        stopped.set()
+        clock.stop()
+        running.release()
 
 
-def _until_stopped() -> None:
-    """Waits for Ctrl-C or SIGTERM."""
+def _stop_signal() -> threading.Event:
+    """Set by Ctrl-C or SIGTERM from now on."""
     stopped = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stopped.set())
-    stopped.wait()
+    return stopped
 
 
 def _log_to_stderr() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from app.importing import ImportReport
 
-db = typer.Typer(no_args_is_help=True, help="The database and its schema.")
+db = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The database and its schema.")
 
 
 def import_(
@@ -35,7 +35,6 @@ def import_(
     from app.tables import BadFile
     from app.wiring import open_store, utc_now
     from rules.loader import load
-    from rules.mapping import BadMapping
     from rules.mapping import load as load_map
 
     now = moment(at, "--at") if at else utc_now()
@@ -47,7 +46,7 @@ def import_(
             mapping = load_map(map_, load(settings.rules).model)
             with _progress(file) as progress:
                 result = import_file(source, name=file, map_=mapping, sink=sink, report_to=report, progress=progress)
-        except (BadFile, BadMapping) as failure:
+        except BadFile as failure:
             raise CommandError(str(failure)) from None
     if as_json:
         print_json(_as_json(result, dry_run=dry_run))
@@ -108,13 +107,15 @@ def _progress(file: str) -> Generator[Callable[[int], None]]:
 
 @db.command()
 def upgrade() -> None:
-    """Bring the schema to what this version needs; creates the database where there is none."""
-    from app.settings import load_settings
-    from store import migrations
-    from store.session import Database
+    """Bring the schema to what this version needs.
 
-    settings = load_settings()
-    with Database.connect(settings.database) as store:
+    Creates the database where there is none.
+    """
+    from app.settings import load_settings
+    from app.wiring import database
+    from store import migrations
+
+    with database(load_settings()) as store:
         before = migrations.current(store)
         migrations.upgrade(store)
         after = migrations.current(store)
@@ -123,12 +124,12 @@ def upgrade() -> None:
 
 @db.command()
 def current() -> None:
-    """Which schema the database has, and which one this version needs."""
+    """Which schema the database has, and which one is needed."""
     from app.settings import load_settings
+    from app.wiring import database
     from store import migrations
-    from store.session import Database
 
-    with Database.connect(load_settings().database) as store:
+    with database(load_settings()) as store:
         have, need = migrations.current(store), migrations.head()
         say(f"{store}: schema {have or 'empty'}, needed {need}")
         if have != need:

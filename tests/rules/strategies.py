@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from hypothesis.vendor.pretty import RepresentationPrinter
 
 from domain.person import People, Person
 from domain.record import Dossier, Record
@@ -48,7 +49,7 @@ PHRASE = re.compile(
 IDS = ("1", "2", "3")
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Company:
     """One random rule base with what is needed to try it. `kinds`: kind -> field -> type."""
 
@@ -58,11 +59,11 @@ class Company:
     offices: Mapping[str | None, Office]  # by the owner's id
     people: People
 
-    def __repr__(self) -> str:
-        return f"Company:\n{self.text}"
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
+        printer.text(f"the rules\n{self.text}")
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """A customer as the rule base takes it and as the oracle does. `unique`: no id stands twice."""
 
@@ -71,10 +72,9 @@ class Case:
     office: Office
     unique: bool
 
-    def __repr__(self) -> str:
-        return "\n".join(
-            ["Case:", *(f"  {r.kind} {r.id} of {r.customer}: {dict(r.fields)}" for r in self.dossier.records)]
-        )
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
+        records = [f"\n  {r.kind} {r.id} of {r.customer}: {dict(r.fields)}" for r in self.dossier.records]
+        printer.text(f"a dossier in {self.office.zone}" + "".join(records))
 
 
 # --- words ---
@@ -479,7 +479,7 @@ def cases(draw: DrawFn, company: Company, now: datetime) -> Case:
             for r in records
         ),
     )
-    if not any(r.kind == "customer" for r in records) and not alone:
+    if records and not any(r.kind == "customer" for r in records) and not alone:
         records.append(oracle.Record("customer", "K1", None))
     return Case(dossier=dossier, records=records, office=office, unique=len(set(wanted)) == len(wanted))
 

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from tests.story.post_office import PostOffice
+from tests.story.real_data import EXAMPLES
 from tests.story.relance import COMPANY, Relance, customer, person
+
+Company: TypeAlias = Callable[[str, datetime], Relance]
 
 
 @pytest.fixture
@@ -20,3 +26,17 @@ def relance(database_url: str, tmp_path: Path) -> Iterator[Relance]:
     with Relance.running(database=database_url, packs=["base", str(own)], post=PostOffice(), now=start) as relance:
         relance.has(person("seller", manager="boss"), person("boss", language="de"), customer("K1"))
         yield relance
+
+
+@pytest.fixture
+def company(sqlite_template: Path, tmp_path: Path) -> Iterator[Company]:
+    """Starts the company of one of the examples, at a moment, on an empty SQLite database of its own."""
+    with ExitStack() as running:
+
+        def start(example: str, now: datetime) -> Relance:
+            number = len(list(tmp_path.glob("*.db")))
+            database = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / f'{number}.db')}"
+            packs = ["base", str(EXAMPLES / example / "rules")]
+            return running.enter_context(Relance.running(database=database, packs=packs, post=PostOffice(), now=now))
+
+        yield start

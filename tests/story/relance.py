@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from app.importing import ImportReport, StoreSink, import_file
 from app.settings import Mail as MailSettings
 from app.settings import Settings
 from app.wiring import House, open_store
@@ -26,6 +27,7 @@ from domain.delivery import Delivery, DeliveryState, Link
 from domain.person import People, Person
 from domain.recommendation import Recommendation, State
 from domain.record import CUSTOMER, Record, RecordRef, Scalar, Timeline
+from rules.mapping import load as load_map
 from rules.rulebase import NOBODY, Decision, RuleBase
 from scheduler.dispatch import Dispatched
 from scheduler.evaluate import Outcome
@@ -205,6 +207,13 @@ class Relance:
             dossiers.upsert(self.db, records, now=self.now, source="story")
         return self
 
+    def imports(self, file: Path, map_: Path, *, report_to: Path | None = None) -> ImportReport:
+        """A file is imported, now."""
+        sink = StoreSink(db=self.db, now=self.now, source=f"import {file.name}")
+        return import_file(
+            file, name=file.name, map_=load_map(map_, self.house.base.model), sink=sink, report_to=report_to
+        )
+
     def loses(self, kind: str, id_: str) -> None:
         dossiers.delete(self.db, [RecordRef(kind=kind, id=id_)], now=self.now, source="story")
 
@@ -288,6 +297,10 @@ class Relance:
     def recommendations(self) -> list[Recommendation]:
         return recommendations.listing(self.db, limit=100_000)
 
+    def open_subjects(self, rule: str) -> set[str]:
+        """The ids of what a rule has open."""
+        return {r.subject.id for r in self.recommendations() if r.rule == rule and r.state is State.OPEN}
+
     def recommendation(self) -> Recommendation:
         """The only one."""
         (only,) = self.recommendations()
@@ -297,9 +310,9 @@ class Relance:
         """What has arrived there, in order."""
         return [Mail(raw=raw) for recipient, raw in self.post.mails if recipient == address]
 
-    def deliveries(self, *states: DeliveryState) -> list[Delivery]:
+    def deliveries(self, *states: DeliveryState, limit: int = 1000) -> list[Delivery]:
         """In one of these states; all of them unless states are named."""
-        return outbox.listing(self.db, states=states or None)
+        return outbox.listing(self.db, states=states or None, limit=limit)
 
     def failed(self) -> dict[str, str]:
         """The customers that could not be evaluated, and why."""

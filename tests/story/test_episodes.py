@@ -51,9 +51,7 @@ def test_a_renewed_contract_reminds_again_next_year(relance: Relance) -> None:
     first, second = relance.mailbox(SELLER)
     assert first.id != second.id
     assert relance.chronicle() == [
-        Episode(
-            about="contract-expiring C1", state=State.RESOLVED, opened=date(2026, 10, 9), ended=date(2026, 12, 1)
-        ),
+        Episode(about="contract-expiring C1", state=State.RESOLVED, opened=date(2026, 10, 9), ended=date(2026, 12, 1)),
         Episode(about="contract-expiring C1", state=State.OPEN, opened=date(2027, 10, 9), ended=None),
     ]
 

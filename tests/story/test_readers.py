@@ -55,7 +55,7 @@ def test_a_recommendation_that_reaches_nobody_is_listed_once_though_it_had_to_be
     relance: Relance,
 ) -> None:
     relance.has(customer("K1", owner=None)).at("2026-10-09").has(contract("C1", ends="2027-01-07"))
-    ran = relance.runs(meanwhile=lambda: relance.has(contract("C1", ends="2027-01-08")))
+    ran = relance.runs(meanwhile=lambda: relance.has(contract("C1", ends="2027-01-06")))
     assert ran.evaluated.lost == 1
     assert len(ran.evaluated.unaddressed) == 1
 
