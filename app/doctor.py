@@ -19,6 +19,7 @@ from store.migrations import SchemaOutdated
 from store.session import Database, StoreUnavailable
 
 LATE = timedelta(minutes=5)  # a worker that runs is never further behind
+SHOWN = 5  # customers that could not be evaluated, each with its reason
 
 
 class Health(StrEnum):
@@ -90,31 +91,31 @@ def _store(db: Database, *, now: datetime) -> Iterator[Finding]:
     yield Finding(
         check="people",
         health=Health.OK if known else Health.WARNING,
-        says=f"{len(known):,} people",
+        says=f"{len(known):,} known",
         do=None if known else "import people: without them reminders reach nobody",
     )
     late = due.due_count(db, now=now - LATE)
     yield Finding(
         check="worker",
         health=Health.WARNING if late else Health.OK,
-        says=f"{late:,} customers have been due for more than {LATE.seconds // 60} minutes"
-        if late
-        else "nothing is late",
+        says=f"{counted(late, 'customer')} overdue by more than 5 minutes" if late else "nothing is late",
         do="run: relance worker" if late else None,
     )
     failed = due.failed(db)
-    for failure in failed[:5]:
+    for failure in failed[:SHOWN]:
         yield Finding(
             check="customer",
             health=Health.ERROR,
             says=f"{failure.dossier} could not be evaluated: {failure.reason}",
             do=f"correct its data; tried again at {failure.retry_at.isoformat()}",
         )
+    if (more := len(failed) - SHOWN) > 0:
+        yield Finding(check="customer", health=Health.ERROR, says=f"{more:,} more could not be evaluated")
     counts = outbox.counts(db)
     stuck = {s: counts[s] for s in (DeliveryState.FAILED, DeliveryState.DEAD, DeliveryState.UNKNOWN) if counts.get(s)}
     yield Finding(
         check="deliveries",
         health=Health.WARNING if stuck else Health.OK,
         says=", ".join(f"{count:,} {state}" for state, count in stuck.items()) or "none is stuck",
-        do="see them: relance deliveries list" if stuck else None,
+        do=f"see them: relance deliveries list{''.join(f' --state {s}' for s in stuck)}" if stuck else None,
     )

@@ -128,7 +128,7 @@ class Calendar:
 
     def _periods(self, day: date, *, sign: int = 1) -> Iterator[tuple[datetime, datetime]]:
         """The working periods from a day on, or from a day back, as long as the office opens at all."""
-        idle_days = 0
+        day, idle_days = _within(day), 0
         while FIRST_DAY <= day <= LAST_DAY and idle_days < SEARCH_LIMIT_DAYS:
             periods = list(self.openings(day))
             idle_days = 0 if periods else idle_days + 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from rules.horizon import condition_edges, next_change, relation_edges
 from rules.model import Fact, Facts, Value
 from rules.operators import At
 from rules.rule import Condition, Relation, Rule
@@ -56,32 +57,32 @@ def _condition(
     condition: Condition, this: Fact, facts: Facts, at: At, *, part: str, alternative: int | None = None
 ) -> Reason:
     value = condition.link.read(this, facts)
-    holds = condition.test.holds(value, at)
     return Reason(
         condition=str(condition),
         value=value,
-        holds=holds,
-        until=_until(condition, value, at, holds=holds),
+        holds=condition.test.holds(value, at),
+        until=next_change(
+            lambda moment: condition.test.holds(value, moment),
+            lambda moment: condition_edges(condition, this, facts, moment),
+            at,
+        ),
         part=part,
         alternative=alternative,
         about=condition,
     )
 
 
-def _until(condition: Condition, value: Value | None, at: At, *, holds: bool) -> datetime | None:
-    edges = {e for interval in condition.test.during(value, at) for e in interval.edges() if e > at.now}
-    return next((e for e in sorted(edges) if condition.test.holds(value, At.of(e, at.calendar)) != holds), None)
-
-
 def _relation(relation: Relation, this: Fact, facts: Facts, at: At, *, part: str) -> Reason:
-    found = tuple(related(relation, this, facts, at))
-    exists = _exists(relation, found, at)
-    holds = exists if part == "with" else not exists
+    def holds(moment: At) -> bool:
+        found = Decimal(sum(1 for _ in related(relation, this, facts, moment)))
+        exists = found > 0 if relation.count is None else relation.count.holds(found, moment)
+        return exists is (part == "with")
+
     return Reason(
         condition=f"{part} {relation.words}",
-        value=tuple(str(other["id"]) for other in found),
-        holds=holds,
-        until=_relation_until(relation, this, facts, at, exists=exists),
+        value=tuple(str(other["id"]) for other in related(relation, this, facts, at)),
+        holds=holds(at),
+        until=next_change(holds, lambda moment: relation_edges(relation, this, facts, moment), at),
         part=part,
         about=relation,
     )
@@ -92,23 +93,3 @@ def related(relation: Relation, this: Fact, facts: Facts, at: At) -> Iterator[Fa
     for other in facts.of.get(relation.kind, ()):
         if relation.tied(other, this) and all(c.test.holds(c.link.read(other, facts), at) for c in relation.conditions):
             yield other
-
-
-def _exists(relation: Relation, found: tuple[Fact, ...], at: At) -> bool:
-    return bool(found) if relation.count is None else relation.count.holds(Decimal(len(found)), at)
-
-
-def _relation_until(relation: Relation, this: Fact, facts: Facts, at: At, *, exists: bool) -> datetime | None:
-    edges = {
-        edge
-        for other in facts.of.get(relation.kind, ())
-        if relation.tied(other, this)
-        for condition in relation.conditions
-        for interval in condition.test.during(condition.link.read(other, facts), at)
-        for edge in interval.edges()
-        if edge > at.now
-    }
-    later = (At.of(edge, at.calendar) for edge in sorted(edges))
-    return next(
-        (m.now for m in later if _exists(relation, tuple(related(relation, this, facts, m)), m) != exists), None
-    )

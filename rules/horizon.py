@@ -1,45 +1,72 @@
-"""The next moment at which time alone changes what a rule says of a subject."""
+"""The next moment at which time alone changes what a rule, or one of its conditions, says of a subject."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from typing import TypeAlias
 
+from domain.calendar import Span, Unit
 from rules.compiled import Holds
 from rules.model import Fact, Facts
 from rules.operators import At
-from rules.rule import Rule
+from rules.rule import Condition, Relation, Rule
 
 FLIP_LIMIT = 500  # edges looked at before we settle for looking again at the last one: early is harmless, late is not
+ALIKE = Span(count=40, unit=Unit.YEARS)  # leap days and weekdays come round: what yearly tests leave as it is, stays
+
+Edge: TypeAlias = tuple[datetime, bool]
+"""(a moment at which a test flips, whether it comes back every year)"""
 
 
-def edges(rule: Rule, this: Fact, facts: Facts, at: At) -> Iterator[datetime]:
-    """The moments around `at` at which one of the rule's temporal tests flips for this subject or its relations."""
-    for condition in rule.conditions():
-        if condition.test.temporal:
-            for interval in condition.test.during(condition.link.read(this, facts), at):
-                yield from interval.edges()
-    for relation in (*rule.with_, *rule.unless):
-        if not relation.temporal:
-            continue
+def condition_edges(condition: Condition, fact: Fact, facts: Facts, at: At) -> Iterator[Edge]:
+    """The moments around `at` at which a condition on a record flips."""
+    if condition.test.temporal:
+        for interval in condition.test.during(condition.link.read(fact, facts), at):
+            for edge in interval.edges():
+                yield edge, condition.test.yearly
+
+
+def relation_edges(relation: Relation, this: Fact, facts: Facts, at: At) -> Iterator[Edge]:
+    """The moments around `at` at which a condition flips for one of the records tied to a subject."""
+    if relation.temporal:
         for other in facts.of.get(relation.kind, ()):
             if relation.tied(other, this):
                 for condition in relation.conditions:
-                    for interval in condition.test.during(condition.link.read(other, facts), at):
-                        yield from interval.edges()
+                    yield from condition_edges(condition, other, facts, at)
+
+
+def next_change(
+    holds: Callable[[At], bool], edges: Callable[[At], Iterable[Edge]], at: At, *, before: datetime | None = None
+) -> datetime | None:
+    """The first moment after `at` at which `holds` differs; None: never, or not before `before`.
+
+    `edges` gives all moments around the one it is asked for at which it may.
+    """
+    truth = holds(at)
+    moment, alike_until = at, at.calendar.shift(at.now, ALIKE)
+    for _ in range(FLIP_LIMIT):
+        later = ((e, yearly) for e, yearly in edges(moment) if e > moment.now and not (yearly and e > alike_until))
+        following, yearly = min(later, default=(None, False))
+        if following is None or (before is not None and following >= before):
+            return None
+        moment = At.of(following, at.calendar)
+        if holds(moment) != truth:
+            return following
+        if not yearly:
+            alike_until = at.calendar.shift(following, ALIKE)
+    return moment.now
 
 
 def next_flip(
     rule: Rule, this: Fact, facts: Facts, at: At, *, holds: Holds, before: datetime | None
 ) -> datetime | None:
     """The first moment after `at` at which the rule's truth differs; None: never, or not before `before`."""
-    truth = holds(this, facts, at)
-    moment = at
-    for _ in range(FLIP_LIMIT):
-        following = min((edge for edge in edges(rule, this, facts, moment) if edge > moment.now), default=None)
-        if following is None or (before is not None and following >= before):
-            return None
-        moment = At.of(following, at.calendar)
-        if holds(this, facts, moment) != truth:
-            return following
-    return moment.now
+
+    def edges(moment: At) -> Iterator[Edge]:
+        for condition in rule.conditions():
+            yield from condition_edges(condition, this, facts, moment)
+        for relation in (*rule.with_, *rule.unless):
+            yield from relation_edges(relation, this, facts, moment)
+
+    return next_change(lambda moment: holds(this, facts, moment), edges, at, before=before)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
@@ -57,6 +57,7 @@ class Test:
     """A test on one field. A missing value makes it false, but for `missing` and `missing or ...`."""
 
     temporal: ClassVar[bool] = False
+    yearly: ClassVar[bool] = False
     __test__: ClassVar[bool] = False  # not one of pytest's
 
     def holds(self, value: Value | None, at: At) -> bool:
@@ -148,6 +149,10 @@ class MissingOr(Test):
     @property
     def temporal(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.test.temporal
+
+    @property
+    def yearly(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.test.yearly
 
     def holds(self, value: Value | None, at: At) -> bool:
         return value is None or self.test.holds(value, at)
@@ -287,6 +292,23 @@ TEMPORAL: Mapping[str, TemporalRule] = {
 }
 
 
+Reach: TypeAlias = tuple[int, int]
+"""The days from a date to the first and to the last day on which a test holds."""
+
+FOREVER_DAYS = 4_000_000  # more than the calendar has
+MIDDLE = date(5000, 1, 1)  # no span leads from it to the calendar's ends
+
+
+def _reach(rule: TemporalRule, span: Span) -> Reach | None:
+    if rule.yearly or span.unit not in (Unit.DAYS, Unit.WEEKS):
+        return None
+    first, last = rule.days(MIDDLE, span, Calendar())
+    return (
+        -FOREVER_DAYS if first is None else (first - MIDDLE).days,
+        FOREVER_DAYS if last is None else (last - MIDDLE).days,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Temporal(Test):
     """A test that time alone makes true or false."""
@@ -294,8 +316,20 @@ class Temporal(Test):
     temporal: ClassVar[bool] = True
     phrase: str
     span: Span = NO_SPAN
+    reach: Reach | None = field(init=False, repr=False, compare=False)
+    """Of a span that is equally long on every calendar, for dates: worked out once."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reach", _reach(TEMPORAL[self.phrase], self.span))
+
+    @property
+    def yearly(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return TEMPORAL[self.phrase].yearly
 
     def holds(self, value: Value | None, at: At) -> bool:
+        if self.reach is not None and type(value) is date:
+            first, last = self.reach
+            return first <= (at.today - value).days <= last
         rule = TEMPORAL[self.phrase]
         if not isinstance(value, date):
             return False

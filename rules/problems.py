@@ -47,13 +47,18 @@ class Problem:
         """The finding as a person reads it: place, the line, a caret, the way out."""
         place = self.place
         number = f"{place.line:>5}"
-        head = f"{place.file}:{place.line}:{place.column}: {self.severity}[{self.code}] {self.message}"
-        shown = place.text.replace("\t", " ")
+        head = f"{place.file}:{place.line}:{place.column}: {self.severity}[{self.code}] {_printable(self.message)}"
+        shown = _printable(place.text)
         marked = max(1, min(place.length, len(shown) - place.column + 1))
         lines = [head, f"{number} | {shown}", f"{'':>5} | {' ' * (place.column - 1)}{'^' * marked}"]
         if self.help:
-            lines.append(f"{'':>5} = help: {self.help}")
+            lines.append(f"{'':>5} = help: {_printable(self.help)}")
         return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    """Tabs would shift the caret; other controls could do anything to a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 class Problems(list[Problem]):

@@ -102,11 +102,11 @@ class SaidRecord:
         type_ = self.kind.fields.get(name)
         value = self.fact.get(name)
         if isinstance(type_, Ref) and type_.kind in self.model.kinds:
-            linked = self.facts.find(type_.kind, value)
-            if linked is not None:
-                return SaidRecord(
-                    kind=self.model.kinds[type_.kind], fact=linked, facts=self.facts, model=self.model, voice=self.voice
-                )
+            # Of a record that is not known there is still the id, and nothing else.
+            linked = self.facts.find(type_.kind, value) or {"id": NOTHING if value is None else value}
+            return SaidRecord(
+                kind=self.model.kinds[type_.kind], fact=linked, facts=self.facts, model=self.model, voice=self.voice
+            )
         currency = (type_.currency or self.voice.currency) if isinstance(type_, Money) else None
         return Said(value=value, voice=self.voice, currency=currency)
 
@@ -151,9 +151,15 @@ FILTERS: Mapping[str, Callable[[object], str]] = {
 ALLOWED = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Getattr, nodes.Filter, nodes.Const)
 
 
+class _Sentences(ImmutableSandboxedEnvironment):
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """A field of that name and nothing else: `vehicle.model` is the car's, not an attribute of ours."""
+        return self.getitem(obj, attribute)
+
+
 @cache
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(autoescape=False)
+    environment = _Sentences(autoescape=False)
     environment.globals.clear()
     environment.tests.clear()
     environment.filters.clear()
@@ -183,7 +189,7 @@ def _closed(text: str) -> nodes.Template:
     except TemplateError as failure:
         raise BadTemplate(failure.message or "cannot be read") from None
     for node in tree.find_all(nodes.Node):
-        if isinstance(node, nodes.Filter) and (node.name not in FILTERS or node.args):
+        if isinstance(node, nodes.Filter) and (node.name not in FILTERS or node.args or node.dyn_args):
             raise BadTemplate(f'"{node.name}" is not a filter; there are: {", ".join(FILTERS)}')
         if not isinstance(node, ALLOWED):
             raise BadTemplate(f"a sentence holds fields and filters only, not {type(node).__name__.lower()}")

@@ -7,6 +7,7 @@ and `4:30` stay what the author typed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -125,7 +126,8 @@ class _Reader:
     def documents(self) -> list[Mapping]:
         found: list[Mapping] = []
         try:
-            for root in yaml.compose_all(self.text, Loader=Loader):
+            self.check_depth()
+            for root in yaml.compose_all(self.text, Loader=Loader) if not self.refused else ():
                 node = self.node(root, depth=0, parents=frozenset())
                 if isinstance(node, Mapping) and not self.refused:
                     found.append(node)
@@ -137,31 +139,54 @@ class _Reader:
         except yaml.MarkedYAMLError as failure:
             mark = failure.problem_mark or failure.context_mark
             place = self.place(mark.line, mark.column, 1) if mark else self.place(0, 0, 1)
-            self.problems.error("Y001", place, f"not YAML: {failure.problem or failure.context}", _yaml_help(failure))
+            help_ = _yaml_help(failure, self.line(place.line - 1))
+            self.problems.error("Y001", place, f"not YAML: {failure.problem or failure.context}", help_)
+        except yaml.reader.ReaderError as failure:
+            before = self.text.encode()[: failure.position].decode(errors="ignore").splitlines() or [""]
+            place = self.place(len(before) - 1, len(before[-1]), 1)
+            self.problems.error(
+                "Y001", place, f"not YAML: {failure.reason}", "delete the character, or write an escape"
+            )
         except (yaml.YAMLError, RecursionError, ValueError) as failure:
-            self.problems.error("Y001", self.place(0, 0, 1), f"not YAML: {_first_line(failure)}")
+            self.problems.error(
+                "Y001", self.place(0, 0, 1), f"not YAML: {_first_line(failure)}", "save it as UTF-8 text"
+            )
         return found
+
+    def check_depth(self) -> None:
+        """Refuse what is nested too deeply before it is composed: that would take the whole process down."""
+        depth = 0
+        with suppress(yaml.YAMLError):  # reported by the composer, with everything that stands before it
+            for event in yaml.parse(self.text, Loader=Loader):
+                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                if depth > DEPTH_LIMIT:
+                    self.refuse(self.at(event))
+                    return
+
+    def refuse(self, at: Place) -> None:
+        if not self.refused:
+            message = f"is nested deeper than {DEPTH_LIMIT} levels or expands without end"
+            self.problems.error("Y001", at, message, "write it out flat")
+        self.refused = True
 
     def node(self, raw: yaml.Node, *, depth: int, parents: frozenset[int]) -> Node:
         at = self.at(raw)
         self.seen += 1
         if depth > DEPTH_LIMIT or self.seen > NODE_LIMIT or id(raw) in parents:
-            if not self.refused:
-                self.problems.error(
-                    "Y001",
-                    at,
-                    f"is nested deeper than {DEPTH_LIMIT} levels or expands without end",
-                    "write it out flat",
-                )
-            self.refused = True
+            self.refuse(at)
             return Scalar(text="", quoted=False, at=at)
+        if at.text[at.column - 1 : at.column] == "!":
+            help_ = 'comparisons are words: "not active", "none of draft, active", "above 5"'
+            self.problems.error("Y001", at, "a word with ! before it is a YAML tag", help_)
         inside = parents | {id(raw)}
         if isinstance(raw, yaml.MappingNode):
             return self.mapping(raw, at, depth, inside)
         if isinstance(raw, yaml.SequenceNode):
             return Sequence(items=tuple(self.node(n, depth=depth + 1, parents=inside) for n in raw.value), at=at)
         assert isinstance(raw, yaml.ScalarNode)
-        return Scalar(text=str(raw.value), quoted=bool(raw.style), at=at)
+        if "\0" in raw.value:
+            self.problems.error("Y001", at, "holds a null character", "delete it")
+        return Scalar(text=str(raw.value).replace("\0", ""), quoted=bool(raw.style), at=at)
 
     def mapping(self, raw: yaml.MappingNode, at: Place, depth: int, parents: frozenset[int]) -> Mapping:
         entries: list[tuple[Scalar, Node]] = []
@@ -184,19 +209,26 @@ class _Reader:
             by_key[key.text] = value
         return Mapping(entries=tuple(entries), at=at, by_key=by_key)
 
-    def at(self, raw: yaml.Node) -> Place:
+    def at(self, raw: yaml.Node | yaml.Event) -> Place:
         begin, end = raw.start_mark, raw.end_mark
         length = end.column - begin.column if end.line == begin.line else len(self.line(begin.line)) - begin.column
         return self.place(begin.line, begin.column, length)
 
     def place(self, line: int, column: int, length: int) -> Place:
+        """Lines and columns count from 0 here. What YAML misses behind the last line is missing at its end."""
+        if line >= len(self.lines) > 0:
+            line, column = len(self.lines) - 1, len(self.lines[-1])
         return Place(file=self.file, line=line + 1, column=column + 1, length=max(length, 1), text=self.line(line))
 
     def line(self, index: int) -> str:
         return self.lines[index] if index < len(self.lines) else ""
 
 
-def _yaml_help(failure: yaml.MarkedYAMLError) -> str | None:
+def _yaml_help(failure: yaml.MarkedYAMLError, line: str) -> str | None:
+    if "block scalar" in (failure.context or ""):
+        return 'comparisons are words: "above 5", "at least 5"'
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "indent with spaces; YAML takes no tabs"
     if "mapping values are not allowed" in (failure.problem or ""):
         return 'a value that contains ": " needs quotes around it'
     if "alias" in (failure.problem or ""):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from domain.calendar import instant
 from domain.recommendation import Match
 from domain.record import CUSTOMER, Dossier, Record, RecordRef, Timeline
-from rules.model import Date, DateTime, FieldType, Model, Number, Value
+from rules.model import Date, DateTime, Enum, FieldType, Model, Number, Value
 from rules.problems import Place, Problems, suggestion
 from rules.rule import Expectation, Rule, RuleTest, Step
 from rules.source import Mapping, Node, Scalar, Sequence
@@ -74,8 +74,9 @@ class _TestReader:
         if name is None:
             self.problems.error("R002", node.at, 'key "name" is missing', "say in a few words what the test shows")
         steps: list[Step] = []
-        if isinstance(story, Sequence):
-            steps = [s for item in story if isinstance(item, Mapping) and (s := self._step(item, "on"))]
+        if story is not None:
+            items = story.items if isinstance(story, Sequence) else (story,)
+            steps = [s for item in items if (s := self._step(item, "on"))]
         elif node.get("today") is None and node.get("now") is None:
             self.problems.error("R002", node.at, 'key "today" is missing', "give the day on which the rule is read")
         elif node.get("expect") is None:
@@ -84,7 +85,10 @@ class _TestReader:
             steps = [s] if (s := self._step(node, "today")) else []
         return RuleTest(name=str(name), given=self._records(node.get("given")), steps=tuple(steps), place=node.at)
 
-    def _step(self, node: Mapping, key: str) -> Step | None:
+    def _step(self, node: Node, key: str) -> Step | None:
+        if not isinstance(node, Mapping):
+            self.problems.error("R201", node.at, f'"{node}" is not a step', "as in - {on: 2026-10-09, expect: nothing}")
+            return None
         if key == "on":
             check_keys(node, ("on", "now", "change", "expect"), self.problems)
         expect = node.get("expect")
@@ -115,13 +119,23 @@ class _TestReader:
     def _records(self, node: Node | None) -> Map[str, tuple[Map[str, object], ...]]:
         """`{contract: {...}}` or `{contract: [{...}, {...}]}`."""
         found: dict[str, tuple[Map[str, object], ...]] = {}
+        if node is not None and not isinstance(node, Mapping):
+            self._not_a_record(node)
         for kind, records in node if isinstance(node, Mapping) else ():
             if kind.text not in self.model.kinds:
                 self.problems.error("R100", kind.at, f'no kind "{kind}"', suggestion(kind.text, self.model.kinds))
                 continue
             items = records.items if isinstance(records, Sequence) else (records,)
+            for item in items:
+                if not isinstance(item, Mapping):
+                    self._not_a_record(item)
             found[kind.text] = tuple(self._record(kind.text, item) for item in items if isinstance(item, Mapping))
         return found
+
+    def _not_a_record(self, node: Node) -> None:
+        self.problems.error(
+            "R201", node.at, f'"{node}" is not a record', "as in contract: {id: C1, end_date: 2027-01-07}"
+        )
 
     def _record(self, kind: str, node: Mapping) -> Map[str, object]:
         fields = self.model.kinds[kind].fields
@@ -139,8 +153,11 @@ class _TestReader:
                     type_.read(value.text, self.company.zone)
                     raw[key.text] = value.text
                 except ValueError as refusal:
-                    code = "R202" if "values" in str(refusal) else "R201"
-                    self.problems.error(code, value.at, f'"{value}" {refusal}', f"this field is {type_.says}")
+                    if isinstance(type_, Enum):
+                        help_ = suggestion(value.text, type_.values)
+                        self.problems.error("R202", value.at, f'"{value}" is not a value of {key}', help_)
+                    else:
+                        self.problems.error("R201", value.at, f'"{value}" {refusal}', f"{key} is {type_.says}")
         if "id" not in raw:
             raw["id"] = f"{kind}-1" if kind != CUSTOMER else GIVEN_CUSTOMER
         return raw
@@ -175,7 +192,7 @@ class _TestReader:
         try:
             return type_.read(str(node), self.company.zone)
         except ValueError as refusal:
-            self.problems.error("R201", node.at, f'"{node}" {refusal}')
+            self.problems.error("R201", node.at, f'"{node}" {refusal}', f"write {type_.says}")
             return None
 
 

@@ -109,11 +109,9 @@ def _since(claim: Claim, published: Published) -> datetime | None:
 def _evaluated(claim: Claim, timeline: Timeline, episodes: _Episodes, *, now: datetime) -> Evaluated:
     """Advance a customer from its last evaluation to now. Raises `Undecidable`."""
     rules = episodes.rules
-    begin = _since(claim, rules.published)
-    if begin is None:  # there is nothing to decide before its first write
-        begin = max(timeline.changes[0][0], min(rules.published.published_at, now))
-    else:  # it may have been evaluated by a machine whose clock is ahead of ours
-        begin = min(begin, now)
+    since = _since(claim, rules.published)
+    # Before its first write there is nothing to decide. A machine whose clock is ahead of ours may have been here last.
+    begin = min(since, now) if since else max(timeline.changes[0][0], min(rules.published.published_at, now))
     decision: Decision | None = None
     for decision in _decisions(timeline, episodes, since=begin, until=now):
         episodes.pass_(decision)

@@ -98,7 +98,7 @@ def _parsed(url: str) -> URL:
     expected = "expected sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise ValueError(f"this is not a database URL; {expected}") from None  # the URL may hold a password
     match parsed.get_backend_name():
         case "sqlite":

@@ -49,10 +49,8 @@ def check(
         case Format.JSON:
             print_json({"rules": len(checked.rulebase.rules), "problems": [_problem(p) for p in problems]})
         case Format.GITHUB:
-            for p in problems:
-                say(
-                    f"::{p.severity} file={p.place.file},line={p.place.line},col={p.place.column}::{p.code} {p.message}"
-                )
+            for problem in problems:
+                say(_annotation(problem))
         case Format.TEXT:
             for problem in problems:
                 say(f"{problem}\n")
@@ -147,6 +145,14 @@ def _packs(paths: Sequence[str] | None) -> Sequence[str]:
     from app.settings import load_settings
 
     return paths or load_settings().rules
+
+
+def _annotation(problem: Problem) -> str:
+    """As a line of a GitHub workflow's log that GitHub shows beside the code."""
+    place = problem.place
+    text = f"{problem.code} {problem.message}".replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    file = place.file.replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+    return f"::{problem.severity} file={file},line={place.line},col={place.column}::{text}"
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.output import CommandError, Exit, moment, note, print_json, say, stop
+from app.cli.output import CommandError, Exit, counted, moment, note, print_json, say, stop
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from datetime import datetime
 
     from scheduler.worker import Worker
 
@@ -41,17 +42,14 @@ def worker(
     with open_store(settings) as store:
         running = House.build(settings, store).worker(now=now)
         if once:
-            _work_once(running, at=at, as_json=as_json)
+            _work_once(running, now=now, as_json=as_json)
             return
         with _working(running, settings.tick_s, _stop_signal()) as stopped:
             note("worker running; Ctrl-C ends it")
             stopped.wait()
 
 
-def _work_once(running: Worker, *, at: str | None, as_json: bool) -> None:
-    from app.wiring import utc_now
-
-    now = moment(at, "--at") if at else utc_now()
+def _work_once(running: Worker, *, now: datetime, as_json: bool) -> None:
     evaluated = running.evaluate(now=now)
     sent = running.dispatch(now=now)
     if as_json:
@@ -71,16 +69,15 @@ def _work_once(running: Worker, *, at: str | None, as_json: bool) -> None:
             }
         )
     else:
-        say(
-            f"{evaluated.customers:,} customers evaluated: {evaluated.raised:,} raised, {evaluated.resolved:,} resolved"
-        )
+        changes = f"{evaluated.raised:,} raised, {evaluated.resolved:,} resolved"
+        say(f"{counted(evaluated.customers, 'customer')} evaluated: {changes}")
         unsent = f"{sent.retried:,} to be tried again, {sent.failed:,} failed, {sent.unknown:,} uncertain"
-        say(f"{sent.sent:,} mails sent, {unsent}")
+        say(f"{counted(sent.sent, 'mail')} sent, {unsent}")
         for customer, reason in evaluated.failed:
             say(f"customer {customer} could not be evaluated: {reason}")
         if evaluated.unaddressed:
-            count = len(evaluated.unaddressed)
-            say(f"{count:,} recommendations reach nobody: give the customers an owner, or set `nobody`")
+            unaddressed = counted(len(evaluated.unaddressed), "recommendation")
+            say(f"nobody to write to for {unaddressed}: give the customers an owner, or set `nobody`")
     if evaluated.failed or sent.failed:
         stop(Exit.FINDINGS)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.output import CommandError, Exit, moment, note, print_json, say, stop
+from app.cli.output import CommandError, Exit, counted, moment, note, print_json, say, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -79,7 +79,8 @@ def _print(result: ImportReport, *, dry_run: bool, report: Path | None) -> None:
     for kind, counts in _counted(result).items():
         say(f"{kind}: {', '.join(f'{count:,} {outcome}' for outcome, count in counts.items())}")
     would = " (nothing was written: --dry-run)" if dry_run else ""
-    say(f"{result.rows:,} rows read, {result.rejected:,} rejected, {result.warnings:,} warnings{would}")
+    found = f"{result.rejected:,} rejected, {counted(result.warnings, 'warning')}"
+    say(f"{counted(result.rows, 'row')} read, {found}{would}")
     for severity, findings in result.first.items():
         for finding in findings:
             say(f"  line {finding.line}: {severity}: {finding.reason}")

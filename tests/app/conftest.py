@@ -8,9 +8,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,6 +18,7 @@ from unittest.mock import patch
 import pytest
 
 from app.cli import main
+from app.wiring import utc_now
 from domain.person import Person
 from domain.record import CUSTOMER, Record
 from store import dossiers, people
@@ -117,33 +118,36 @@ def relance(tmp_path: Path) -> Terminal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Company:
-    """A database with people and records, and the mail server that its reminders go to."""
+    """A database with people and records, written at `now`, and the mail server that its reminders go to."""
 
     relance: Terminal
     db: Database
     post: PostOffice
+    now: datetime
 
-    def has(self, *records: Record, now: datetime = NOON) -> None:
-        dossiers.upsert(self.db, records, now=now, source="test")
+    def has(self, *records: Record, now: datetime | None = None) -> None:
+        dossiers.upsert(self.db, records, now=now or self.now, source="test")
 
     def has_people(self, *persons: Person) -> None:
-        people.save(self.db, persons, now=NOON)
+        people.save(self.db, persons, now=self.now)
 
     def has_an_expiring_contract(self, customer: str = "K1", *, owner: str = "lena") -> None:
         self.has(
-            Record(kind=CUSTOMER, id=customer, customer=customer, fields={"name": f"Muster {customer}", "owner": owner}),
+            Record(
+                kind=CUSTOMER, id=customer, customer=customer, fields={"name": f"Muster {customer}", "owner": owner}
+            ),
             Record(
                 kind="contract",
                 id=f"C-{customer}",
                 customer=customer,
-                fields={"status": "active", "auto_renews": False, "end_date": "2027-01-07", "annual_value": 48200},
+                fields={
+                    "status": "active",
+                    "auto_renews": False,
+                    "end_date": (self.now + timedelta(days=45)).date().isoformat(),
+                    "annual_value": 48200,
+                },
             ),
         )
-
-    @property
-    def subjects(self) -> Sequence[str]:
-        """Who was written to."""
-        return sorted(recipient for recipient, _ in self.post.mails)
 
 
 @pytest.fixture
@@ -154,17 +158,30 @@ def post() -> PostOffice:
 
 @pytest.fixture
 def company(relance: Terminal, sqlite_url: str, post: PostOffice) -> Iterator[Company]:
-    """Lena, one customer of hers, and a contract that expires; the mail server is open."""
+    """Lena, one customer of hers, and a contract that expires on 7 January 2027; the mail server is open."""
+    with _company(relance, sqlite_url, post, now=NOON) as company:
+        yield company
+
+
+@pytest.fixture
+def company_today(relance: Terminal, sqlite_url: str, post: PostOffice) -> Iterator[Company]:
+    """The same as of today, for commands that read the clock."""
+    with _company(relance, sqlite_url, post, now=utc_now()) as company:
+        yield company
+
+
+@contextlib.contextmanager
+def _company(relance: Terminal, database_url: str, post: PostOffice, *, now: datetime) -> Iterator[Company]:
     terminal = relance.having(
-        DATABASE=sqlite_url,
+        DATABASE=database_url,
         RULES='["base", "pack"]',
         BASE_URL="http://relance.example",
         MAIL__HOST=LOOPBACK,
         MAIL__PORT=str(post.port),
         MAIL__SENDER="relance@example.com",
     )
-    with Database.connect(sqlite_url) as db, post.open():
-        company = Company(relance=terminal, db=db, post=post)
+    with Database.connect(database_url) as db, post.open():
+        company = Company(relance=terminal, db=db, post=post, now=now)
         company.has_people(Person(id="lena", name="Lena Steiner", email="lena@example.com"))
         company.has_an_expiring_contract()
         yield company

@@ -193,11 +193,11 @@ def after_business_days(instant: int, count: int, office: Office) -> int:
 
 def after_business_hours(instant: int, count: int, office: Office) -> int:
     left = count * HOUR
-    for begin, end in working(instant, office):
+    for begin, end in working(instant, office) if left else ():
         if end - begin >= left:
             return begin + left
         left -= end - begin
-    raise AssertionError
+    return instant
 
 
 def business_day_after(day: int, count: int, office: Office) -> int:

@@ -81,7 +81,15 @@ def test_the_next_check_is_the_first_moment_at_which_something_changes(data: st.
                 walk = oracle.changes(company.rules, case.records, since=now, until=now + FAR, office=case.office)
                 next(walk)
                 first = next((moment for moment, _ in walk), None)
-                assert first == (None if decision.next_check and decision.next_check > now + FAR else decision.next_check)
+                assert first == near(decision.next_check, now)
+                if decision.next_check is not None:
+                    later = oracle.decide(company.rules, case.records, decision.next_check, case.office)
+                    assert later != found(decision)
+
+
+def near(moment: datetime | None, now: datetime) -> datetime | None:
+    """A moment that the oracle looks as far ahead as."""
+    return moment if moment is not None and moment <= now + FAR else None
 
 
 def changes(decisions: Iterator[Decision] | Sequence[Decision]) -> list[tuple[datetime, Found]]:
@@ -172,4 +180,5 @@ def check_reasons(
         )
         walk = sorted(e for e in oracle.rule_edges(single, case.records, start, case.office) if start < e <= far)
         first = next((oracle.moment(e) for e in walk if holds(e) != reason.holds), None)
-        assert first == (None if reason.until and reason.until > now + FAR else reason.until)
+        assert first == near(reason.until, now)
+        assert reason.until is None or holds(oracle.micros(reason.until)) != reason.holds

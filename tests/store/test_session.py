@@ -72,9 +72,12 @@ def test_a_file_that_is_no_database_is_said_in_words(tmp_path: Path) -> None:
         dossiers.counts(db)
 
 
-def test_an_unreachable_server_is_named_without_the_password(postgres: PostgreSQL) -> None:
-    url = postgres.url.set(database="nowhere", password="geheim").render_as_string(hide_password=False)
-    with Database.connect(url) as db, pytest.raises(StoreUnavailable) as told:
+@pytest.mark.parametrize("where", ["before the host", "in the query"])
+def test_an_unreachable_server_is_named_without_the_password(postgres: PostgreSQL, where: str) -> None:
+    url = postgres.url.set(database="nowhere")
+    url = url.update_query_dict({"password": "geheim"}) if where == "in the query" else url.set(password="geheim")
+    secret = url.render_as_string(hide_password=False)
+    with Database.connect(secret) as db, pytest.raises(StoreUnavailable) as told:
         dossiers.counts(db)
     assert "nowhere" in str(told.value)
     assert "geheim" not in str(told.value)

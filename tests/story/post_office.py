@@ -61,6 +61,7 @@ class PostOffice:
         content = envelope.content
         assert isinstance(content, bytes)
         self.mails.append((envelope.rcpt_tos[0], content))
-        if self.hangs_up_after_the_dot and server.transport is not None:
-            server.transport.abort()
+        if self.hangs_up_after_the_dot:
+            assert server.transport is not None
+            server.transport.close()
         return "250 OK"

@@ -13,10 +13,6 @@ from tests.story.relance import Episode, Relance, contract, customer
 SELLER = "seller@example.com"
 
 
-def many(count: int) -> list[str]:
-    return [f"K{number}" for number in range(1, count + 1)]
-
-
 def test_the_same_run_twice_changes_nothing(relance: Relance) -> None:
     relance.has(contract("C1", ends="2027-01-07"))
     relance.at("2026-10-09").runs()
@@ -36,10 +32,9 @@ def test_a_run_that_is_a_week_late_opens_on_the_day_it_was_due(relance: Relance)
 
 def test_two_workers_at_once_share_the_work_and_mail_each_thing_once(relance: Relance) -> None:
     # More than one claim holds, so that both have something to do.
-    ids = many(230)
-    relance.has(
-        *(customer(id_) for id_ in ids), *(contract(f"C-{id_}", ends="2027-01-07", customer=id_) for id_ in ids)
-    )
+    ids = [f"K{number}" for number in range(1, 231)]
+    relance.has(*(customer(id_) for id_ in ids))
+    relance.has(*(contract(f"C-{id_}", ends="2027-01-07", customer=id_) for id_ in ids))
     first, second = relance.at("2026-10-09").runs_in_two_workers_at_once()
     assert first.evaluated.customers + second.evaluated.customers == len(ids)
     assert first.dispatched.sent + second.dispatched.sent + relance.runs().dispatched.sent == len(ids)

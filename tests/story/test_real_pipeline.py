@@ -1,4 +1,4 @@
-"""A sales pipeline as it was exported: deals, accounts, products and teams, from four files to the sellers' mailboxes."""
+"""A sales pipeline as it was exported: from four files to the sellers' mailboxes."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def test_exactly_the_deals_that_stalled_are_open_with_and_without_an_account(
         assert (ran.failed, ran.unaddressed) == ([], [])
         assert relance.open_subjects(RULE) == expected
     queued = Counter(delivery.person for delivery in relance.deliveries(limit=100_000))
-    sellers = Counter(deals[id_]["sales_agent"].lower().replace(" ", "-") for id_ in expected)
-    assert queued == sellers
+    everyone = stalled(deals, date(2017, 12, 31))  # nobody who stalled before has moved since
+    assert queued == Counter(deals[id_]["sales_agent"].lower().replace(" ", "-") for id_ in everyone)
 
 
 def test_each_stalled_deal_is_one_mail_to_its_seller(company: Company, deals: dict[str, dict[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Servers that refuse, answers that never come, data that cannot be read: nothing is lost, nothing blocks the others."""
+"""Servers that refuse, answers that never come, data that cannot be read: nothing is lost, nobody is held up."""
 
 from __future__ import annotations
 

@@ -1,0 +1,153 @@
+"""`relance doctor`: what is well, what is not, and the way out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from app.wiring import utc_now
+from domain.record import Record
+from tests.story.post_office import LOOPBACK, free_port
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def well(company_today):
+    """A company that has nothing left to do."""
+    assert company_today.relance("worker", "--once").code == 0
+    return company_today
+
+
+def findings(said):
+    return [line for line in said.out.splitlines() if line.startswith(("warning ", "error "))]
+
+
+def test_where_everything_is_well_each_check_says_so(well):
+    said = well.relance("doctor")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == (
+        "ok       settings: readable, 1 signing key\n"
+        "ok       rules: 6 rules, no errors\n"
+        f"ok       mail: {LOOPBACK}:{well.post.port} answers\n"
+        f"ok       database: {well.relance.settings['DATABASE']} answers, its schema is current\n"
+        "ok       people: 1 known\n"
+        "ok       worker: nothing is late\n"
+        "ok       deliveries: none is stuck\n"
+    )
+    assert well.relance("doctor", "--strict").code == 0
+    assert len(well.post.mails) == 1, "the doctor sends nothing"
+
+
+def test_the_doctor_as_json_is_one_document(well):
+    said = well.relance("doctor", "--json")
+    assert (said.code, said.err) == (0, "")
+    assert said.document["checks"][0] == {
+        "check": "settings",
+        "health": "ok",
+        "says": "readable, 1 signing key",
+        "do": None,
+    }
+    assert {check["health"] for check in said.document["checks"]} == {"ok"}
+
+
+def test_without_a_key_it_says_how_to_make_one(well):
+    said = well.relance.having(SECRET_KEYS="")("doctor")
+    assert said.code == 1
+    assert findings(said) == ["error    settings: no key to sign links with"]
+    assert '\n             python -c "import secrets; print(secrets.token_urlsafe(32))"\n' in said.out
+
+
+def test_a_mail_server_that_is_away_is_an_error(well):
+    port = free_port()
+    said = well.relance.having(MAIL__PORT=str(port))("doctor")
+    assert said.code == 1
+    (line,) = findings(said)
+    assert line.startswith(f"error    mail: {LOOPBACK}:{port} failed (connect): ")
+    assert "\n         check the settings under `mail`\n" in said.out
+
+
+def test_a_password_that_the_server_refuses_is_not_repeated(well):
+    said = well.relance.having(MAIL__USERNAME="relance", MAIL__PASSWORD="hunter2")("doctor")
+    (line,) = findings(said)
+    assert line.startswith(f"error    mail: {LOOPBACK}:{well.post.port} failed (auth)")
+    assert "hunter2" not in said.out
+
+
+def test_broken_rules_are_counted_and_the_checker_is_named(well):
+    well.relance.writes("pack/broken.yaml", "rule: x\ncolour: red\n---\nruel: y\n")
+    said = well.relance("doctor")
+    assert said.code == 1
+    (line,) = findings(said)
+    assert line.startswith("error    rules: ")
+    assert line.endswith(" errors in base, pack")
+    assert "\n         run: relance rules check\n" in said.out
+
+
+def test_a_database_without_tables_is_an_error_with_the_command_to_run(well, tmp_path):
+    url = f"sqlite:///{tmp_path / 'empty.db'}"
+    said = well.relance.having(DATABASE=url)("doctor")
+    assert said.code == 1
+    assert findings(said) == [f"error    database: The database {url} has no tables yet. Run: relance db upgrade"]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("sqlite:////nowhere/relance.db", "the file cannot be opened"),
+        ("postgresql+psycopg://relance:hunter2@127.0.0.1:1/crm", "Connection refused"),
+        ("oracle://relance:hunter2@db/crm", "oracle is not a supported database"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_an_error_and_the_other_checks_are_made(well, url, says):
+    said = well.relance.having(DATABASE=url)("doctor")
+    assert said.code == 1
+    (line,) = findings(said)
+    assert line.startswith("error    database: ")
+    assert says in line
+    assert "hunter2" not in said.out
+    assert "ok       mail: " in said.out
+
+
+def test_customers_that_nobody_evaluates_are_a_warning(well):
+    well.has(Record(kind="lead", id="L1", customer="K1", fields={}), now=utc_now() - 4 * MINUTE)
+    assert findings(well.relance("doctor")) == []
+    well.has(Record(kind="lead", id="L2", customer="K2", fields={}), now=utc_now() - 6 * MINUTE)
+    said = well.relance("doctor")
+    assert (said.code, findings(said)) == (0, ["warning  worker: 1 customer overdue by more than 5 minutes"])
+    assert "\n         run: relance worker\n" in said.out
+    assert well.relance("doctor", "--strict").code == 1
+
+
+def test_customers_that_cannot_be_evaluated_are_named_and_the_rest_counted(well):
+    for number in range(7):
+        well.has(Record(kind="contract", id=f"C{number}", customer=f"Q{number}", fields={"end_date": "soon"}))
+    assert well.relance("worker", "--once").code == 1
+    said = well.relance("doctor")
+    assert said.code == 1
+    *named, rest = findings(said)
+    assert len(named) == 5
+    assert named[0] == (
+        'error    customer: Q0 could not be evaluated: contract C0: end_date "soon" is not a date like 2027-01-07'
+    )
+    assert rest == "error    customer: 2 more could not be evaluated"
+    assert said.out.count("\n         correct its data; tried again at 20") == 5
+
+
+def test_deliveries_that_are_stuck_are_a_warning_with_the_command_that_lists_them(well):
+    well.post.refuses["lena@example.com"] = "550 no such mailbox"
+    well.has_an_expiring_contract("K2")
+    assert well.relance("worker", "--once").code == 1
+    said = well.relance("doctor")
+    assert (said.code, findings(said)) == (0, ["warning  deliveries: 1 failed"])
+    assert "\n         see them: relance deliveries list --state failed\n" in said.out
+    assert well.relance("deliveries", "list", "--state", "failed").out.endswith("1 failed, 1 sent\n")
+
+
+def test_a_company_without_people_is_a_warning(relance, post):
+    relance("db", "upgrade")
+    with post.open():
+        said = relance.having(MAIL__HOST=LOOPBACK, MAIL__PORT=str(post.port))("doctor")
+    assert (said.code, findings(said)) == (0, ["warning  people: 0 known"])
+    assert "\n         import people: without them reminders reach nobody\n" in said.out
