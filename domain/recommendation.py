@@ -110,6 +110,12 @@ class Recommendation:
         self._require_open()
         return replace(self, snoozed_until=max(until, at))
 
+    def reopen(self) -> Recommendation:
+        """Take back what a person did. Raises ValueError where nobody did anything, or the episode is over."""
+        if self.state not in (State.DONE, State.DISMISSED) or self.ended_at is not None:
+            raise ValueError(f"recommendation {self.id} is {self.state} and cannot be opened again")
+        return replace(self, state=State.OPEN, closed_at=None, closed_by=None, note=None)
+
     def end(self, *, at: datetime) -> Recommendation:
         """The rule is no longer true: the episode is over, and an open recommendation with it."""
         if self.state is State.OPEN:

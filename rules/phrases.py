@@ -191,7 +191,7 @@ class Grammar:
                 raise Wrong(
                     code="R202" if re.fullmatch(r"[\w-]+", word) else "R201",
                     message=f'"{word}" is not a value of {self.name}',
-                    help=suggestion(word, [*self.type.values, *self.type.groups]) or self._help(word),
+                    help=self._help(word),
                     place=place,
                 )
             return list(members)
@@ -252,7 +252,9 @@ class Grammar:
         return re.sub(r"\{(\w+)\}", lambda m: examples[m[1]], phrase.words)
 
     def _help(self, word: str) -> str:
-        """The nearest phrase, or what may stand here at all."""
+        """The nearest value or phrase, or what may stand here at all."""
+        if isinstance(self.type, Enum):
+            return suggestion(word, [*self.type.values, *self.type.groups]) or "name a value"
         shown = [self._example(phrase, word) for phrase in PHRASES if self._takes(phrase)]
         near = suggestion(word, shown, shown=0)
         if near:

@@ -53,8 +53,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What was filled in. `reason` is a `Reason` or empty."""
+    """What was filled in. `reason` is a `Reason` or empty; `undo`: the button that takes the last press back."""
 
+    undo: bool = False
     note: str = ""
     reason: str = ""
     text: str = ""
@@ -74,6 +75,7 @@ async def read_answer(request: Request) -> Answer:
     fields = dict(parse_qsl(body.decode("utf-8", "replace")))
     reason = fields.get("reason", "")
     return Answer(
+        undo="undo" in fields,
         note=_printable(fields.get("note", "")),
         reason=reason if reason in set(Reason) else "",
         text=_printable(fields.get("text", "")),
@@ -105,6 +107,9 @@ def press(visit: SignedLink, answer: Annotated[Answer, Depends(read_answer)]) ->
     """The button of a page was pressed."""
     if visit.link not in PRESSABLE:
         raise Trouble(TroubleKind.LOST)
+    if answer.undo:
+        _take_back(visit)
+        return RedirectResponse(f"/r/{visit.token}?{urlencode({'as': visit.link})}", status_code=303)
     if visit.link is Link.DISMISS and not answer.why_not and not _is_settled(visit):
         return _form(visit, answer, missing=True)
     changed = _settle(visit, answer)
@@ -121,6 +126,19 @@ def _settle(visit: Visit, answer: Answer) -> bool:
         return False
     after, deliveries = _change(visit, answer)
     return recommendations.act(visit.services.db, visit.recommendation, after, deliveries=deliveries, now=visit.now)
+
+
+def _take_back(visit: Visit) -> None:
+    """Open again what this person closed; nothing where that is no longer possible."""
+    if _can_take_back(visit):
+        closed = visit.recommendation
+        recommendations.act(visit.services.db, closed, closed.reopen(), now=visit.now)
+
+
+def _can_take_back(visit: Visit) -> bool:
+    closed = visit.recommendation
+    by_a_press = closed.state in (State.DONE, State.DISMISSED) and closed.closed_by == visit.person.id
+    return by_a_press and closed.ended_at is None and visit.link in PRESSABLE
 
 
 def _change(visit: Visit, answer: Answer) -> tuple[Recommendation, tuple[NewDelivery, ...]]:
@@ -194,6 +212,7 @@ def _closed(visit: Visit, *, fresh: bool) -> HTMLResponse:
         who=by.name if by else closed.closed_by,
         when=_moment(visit, closed.closed_at or visit.now),
         note=_said(visit, closed.note),
+        undo=_can_take_back(visit),
     )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 from zoneinfo import ZoneInfo
-
-from fastapi import Request
 
 from domain.recommendation import Recommendation
 from notifiers.links import Links
 from store.session import Database
+
+if TYPE_CHECKING:
+    from fastapi import Request  # the wiring needs this module where no page is served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,6 +172,7 @@ WORDS: Mapping[str, Words] = {
         "Depuis {when}, ce rappel n’a plus de raison d’être. Il ne reste rien à faire.",
         "Da {when} non c’è più motivo per questo promemoria. Non resta nulla da fare.",
     ),
+    "undo": ("Undo", "Rückgängig", "Annuler", "Annulla"),
     "close": (
         "You can close this page.",
         "Sie können diese Seite schliessen.",

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email import message_from_bytes
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -106,10 +107,11 @@ class Office:
     listed: set[str] = field(default_factory=set[str])
 
     def starts(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return self.relance.start("worker", *arguments, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"))
+        with self.log.open("ab") as log:
+            return self.relance.start("worker", *arguments, stdout=subprocess.DEVNULL, stderr=log)
 
     @property
-    def log(self):
+    def log(self) -> Path:
         return self.relance.folder / "worker.log"
 
     def kill_while_sending(self, *arguments: str, workers: int, mails: int, moment: str) -> None:
@@ -131,7 +133,7 @@ class Office:
         assert struck.is_set(), f"the workers ended before mail {mails}: {self.log.read_text()}"
 
     def kill_while_evaluating(self, *arguments: str, workers: int) -> None:
-        """Kill every worker as soon as one is seen to hold customers; at its first mail, should that have been missed."""
+        """Kill every worker as soon as one is seen to hold customers, or at its first mail if that came before."""
         processes: list[subprocess.Popen[bytes]] = []
         self.post.set(1, "before the body", lambda: [os.kill(p.pid, signal.SIGKILL) for p in processes])
         processes += [self.starts(*arguments) for _ in range(workers)]

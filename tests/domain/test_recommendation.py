@@ -83,6 +83,14 @@ def test_only_what_is_open_can_be_acted_on() -> None:
             closed.snooze(until=LATER, at=NOW)
 
 
+def test_what_a_person_closed_can_be_opened_again_until_its_episode_ends() -> None:
+    done = open_about().done(by="u1", at=NOW, note="oops")
+    assert done.reopen() == open_about()
+    for final in (open_about(), done.end(at=LATER), open_about().end(at=LATER)):
+        with pytest.raises(ValueError, match="cannot be opened again"):
+            final.reopen()
+
+
 def test_the_same_episode_has_the_same_id_on_every_machine_and_the_next_one_another() -> None:
     first = recommendation_id(dossier="K1", match=match(), opened_at=NOW)
     assert first == recommendation_id(dossier="K1", match=match(), opened_at=NOW)

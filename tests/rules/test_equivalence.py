@@ -168,15 +168,19 @@ def check_reasons(
 
     for reason, part in zip(given, about, strict=True):
 
-        def holds(at: int, part: oracle.Condition | oracle.Relation = part, unless: bool = reason.part == "unless") -> bool:
+        def holds(
+            at: int, part: oracle.Condition | oracle.Relation = part, unless: bool = reason.part == "unless"
+        ) -> bool:
             if isinstance(part, oracle.Condition):
                 return oracle.all_hold([part], this, case.records, at, case.office)
             return oracle.exists(part, this, case.records, at, case.office) != unless
 
         start, far = oracle.micros(now), oracle.micros(now + FAR)
         assert reason.holds == holds(start)
-        single = oracle.Rule("", this.kind, (part,)) if isinstance(part, oracle.Condition) else oracle.Rule(
-            "", this.kind, with_=(part,)
+        single = (
+            oracle.Rule("", this.kind, (part,))
+            if isinstance(part, oracle.Condition)
+            else oracle.Rule("", this.kind, with_=(part,))
         )
         walk = sorted(e for e in oracle.rule_edges(single, case.records, start, case.office) if start < e <= far)
         first = next((oracle.moment(e) for e in walk if holds(e) != reason.holds), None)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
 import pytest
 
@@ -13,7 +13,11 @@ from tests.story.post_office import PostOffice
 from tests.story.real_data import EXAMPLES
 from tests.story.relance import COMPANY, Relance, customer, person
 
-Company: TypeAlias = Callable[[str, datetime], Relance]
+
+class Company(Protocol):
+    """Starts the company of one of the examples, at a moment; on SQLite unless a database is named."""
+
+    def __call__(self, example: str, now: datetime, *, database: str | None = None) -> Relance: ...
 
 
 @pytest.fixture
@@ -30,12 +34,11 @@ def relance(database_url: str, tmp_path: Path) -> Iterator[Relance]:
 
 @pytest.fixture
 def company(sqlite_template: Path, tmp_path: Path) -> Iterator[Company]:
-    """Starts the company of one of the examples, at a moment, on an empty SQLite database of its own."""
     with ExitStack() as running:
 
-        def start(example: str, now: datetime) -> Relance:
+        def start(example: str, now: datetime, *, database: str | None = None) -> Relance:
             number = len(list(tmp_path.glob("*.db")))
-            database = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / f'{number}.db')}"
+            database = database or f"sqlite:///{shutil.copy(sqlite_template, tmp_path / f'{number}.db')}"
             packs = ["base", str(EXAMPLES / example / "rules")]
             return running.enter_context(Relance.running(database=database, packs=packs, post=PostOffice(), now=now))
 

@@ -42,6 +42,15 @@ def test_an_owner_in_new_york_reads_in_the_day_of_her_office(relance: Relance) -
     assert relance.open() == ["contract-expiring C1", "contract-expiring C2"]
 
 
+def test_an_owner_who_moves_to_new_york_is_read_there_from_then_on(relance: Relance) -> None:
+    relance.has(contract("C1", ends="2027-01-07")).runs()
+    relance.has(person("seller", office="new-york")).runs()
+    relance.at("2026-10-09T05:59").runs()
+    assert relance.open() == []
+    relance.at("2026-10-09T06:00").runs()
+    assert relance.open() == ["contract-expiring C1"]
+
+
 def test_a_recommendation_that_reaches_nobody_is_open_and_listed(relance: Relance) -> None:
     relance.has(customer("K2", owner=None), customer("K3", owner="left"))
     relance.has(contract("C2", ends="2027-01-07", customer="K2"), contract("C3", ends="2027-01-07", customer="K3"))

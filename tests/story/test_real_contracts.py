@@ -48,8 +48,8 @@ def ending(ends: dict[str, set[date]], today: date) -> set[str]:
     return {number for number, given in ends.items() if today <= max(given) <= today + timedelta(days=90)}
 
 
-def started(company: Company, file: Path) -> Relance:
-    relance = company("gsa", NEW_YEAR)
+def started(company: Company, file: Path, *, database: str | None = None) -> Relance:
+    relance = company("gsa", NEW_YEAR, database=database)
     relance.imports(file, MAP)
     return relance
 
@@ -91,9 +91,9 @@ def test_importing_the_same_file_again_wakes_nobody(company: Company, file: Path
 
 
 def test_exactly_the_contracts_that_end_in_90_days_are_open_and_mailed_once(
-    company: Company, file: Path, ends: dict[str, set[date]]
+    company: Company, file: Path, ends: dict[str, set[date]], database_url: str
 ) -> None:
-    relance = started(company, file)
+    relance = started(company, file, database=database_url)
     mailed = Counter[str]()
     for day, count in {"2019-06-01": 28, "2019-09-01": 35, "2020-03-01": 44}.items():
         expected = ending(ends, date.fromisoformat(day))

@@ -63,6 +63,13 @@ def test_the_unsent_reminder_of_a_withdrawn_rule_is_never_sent(relance: Relance)
     assert relance.mailbox(SELLER) == []
 
 
+def test_a_customer_that_is_deleted_takes_its_recommendations_with_it(relance: Relance) -> None:
+    relance.knows("hello", HELLO).runs()
+    relance.at("2026-09-02").loses("customer", "K1")
+    relance.runs()
+    assert relance.open() == []
+
+
 def test_a_shadow_rule_is_recorded_and_mailed_to_nobody(relance: Relance) -> None:
     relance.knows("ending", ending(200, rollout="shadow")).has(contract("C1", ends="2027-01-07"))
     ran = relance.runs()
@@ -107,7 +114,7 @@ HELLO = """
 rule: hello
 title: Say hello
 for each: customer
-when: {name: present}
+when: {city: missing}
 then: {recommend: win, say: "Say hello to {{ customer.name }}.", to: owner}
 """
 PITCH = """

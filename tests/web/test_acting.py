@@ -52,6 +52,23 @@ def test_pressing_twice_is_harmless_and_says_who_did_it_when(office):
     assert office.recommendation == before
 
 
+def test_what_was_done_by_mistake_is_taken_back_by_whoever_did_it(office):
+    path = office.link(Link.DONE)
+    office.press(path, note="wrong customer")
+    assert "Undo" in office.get(path).text
+    assert "Rückgängig" not in office.get(office.link(Link.DONE, person="petra")).text
+
+    office.press(office.link(Link.DONE, person="petra"), undo="1")
+    assert office.recommendation.state is State.DONE
+
+    office.press(path, undo="1")
+    taken_back = office.recommendation
+    assert (taken_back.state, taken_back.closed_by, taken_back.note) == (State.OPEN, None, None)
+
+    office.press(path, undo="1")
+    assert office.recommendation == taken_back
+
+
 def test_another_person_reads_who_was_faster_in_their_language(office):
     office.press(office.link(Link.DONE))
     office.now += timedelta(days=1)
