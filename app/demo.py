@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import tempfile
@@ -58,8 +59,8 @@ class Mailbox:
 
 def run(*, customers: int, port: int, seed: int, out: Path | None, wait: Callable[[], object]) -> None:
     """Everything until `wait` returns; with `out` the mails go into that folder and nothing keeps running."""
-    if out is not None and out.exists() and any(out.iterdir()):
-        raise CommandError(f"{out} is not empty; name another folder with --out")
+    if out is not None:
+        _make_empty(out)
     mailbox = Mailbox()
     with (
         tempfile.TemporaryDirectory(prefix="relance-demo-") as folder,
@@ -84,6 +85,15 @@ def run(*, customers: int, port: int, seed: int, out: Path | None, wait: Callabl
                 _serve(house, mailbox, listener, address, wait)
 
 
+def _make_empty(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise CommandError(f"the folder {folder} cannot be made: {failure.strerror}") from None
+    if any(folder.iterdir()):
+        raise CommandError(f"{folder} is not empty; name another folder with --out")
+
+
 def _settings(folder: Path, *, mail_port: int, base_url: str) -> Settings:
     return Settings.model_validate(
         {
@@ -99,13 +109,12 @@ def _settings(folder: Path, *, mail_port: int, base_url: str) -> Settings:
 
 @contextmanager
 def _listening(port: int) -> Generator[socket.socket]:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """A port that takes connections at once, though they are answered later: the address is printed before that."""
     try:
-        listener.bind((LOOPBACK, port))
-    except OSError:
-        listener.close()
-        raise CommandError(f"port {port} is in use; name another one, as in --port {port + 1}, or 0 for any") from None
+        listener = socket.create_server((LOOPBACK, port))
+    except OSError as failure:
+        why = f"port {port} cannot be used: {os.strerror(failure.errno or 0)}"
+        raise CommandError(f"{why}; name another one with --port, or 0 for any") from None
     with listener:
         yield listener
 
@@ -156,7 +165,6 @@ def _summary(invented: DemoCompany, evaluated: Outcome, sent: Dispatched, mailbo
 
 
 def _leave(out: Path, mailbox: Mailbox) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     for mail in mailbox.mails:
         message = message_from_bytes(mail.raw, policy=policy.default)
         html = message.get_body(("html",))

@@ -7,14 +7,19 @@ that were turned into small integers and words beforehand. The two peers are wha
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 from domain.record import Dossier, Record, Scalar
+from rules.loader import load
 from rules.model import Fact, Facts
+from rules.rulebase import RuleBase
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 TODAY = NOW.date()
@@ -86,8 +91,8 @@ def _open(field: str = "stage") -> Pattern:
 
 
 WITHIN = (20, 40, 60, 80, 100)  # days
-SINCE = (100, 130, 160, 190, 220)  # days
-AMOUNTS = (60_000, 70_000, 80_000, 90_000, 95_000)
+SINCE = (140, 160, 180, 200, 220)  # days
+AMOUNTS = (75_000, 80_000, 85_000, 90_000, 95_000)
 SCORES = (4, 6, 8, 10, 12)
 
 SINGLE = (
@@ -192,7 +197,7 @@ SINGLE = (
     Template(
         kind="interaction",
         numbers=WITHIN,
-        yaml='when: {type: visit, on: in the last {n} days}',
+        yaml="when: {type: visit, on: in the last {n} days}",
         python="f['type'] == 'visit' and f['on'] <= today <= f['on'] + DAYS",
         native=lambda n: [{"s": _is("interaction", {"type": "visit"}, _at_most("on", 0), _at_least("on", -n))}],
     ),
@@ -250,7 +255,7 @@ UNLESS = (
         numbers=WITHIN,
         yaml="when: {stage: proposal, opened_on: in the last {n} days}\nunless: [quote: {opportunity: this}]",
         python="f['stage'] == 'proposal' and f['opened_on'] <= today <= f['opened_on'] + DAYS and not any("
-        "o['opportunity'] == f['id'] for o in facts.of['quote'])",
+        "o.get('opportunity') == f['id'] for o in facts.of['quote'])",
         native=lambda n: [
             {"s": _is("opportunity", {"stage": "proposal"}, _at_most("opened_on", 0), _at_least("opened_on", -n))},
             {"n$not": _is("!quote", {"opportunity": {"s": "key"}})},
@@ -290,7 +295,7 @@ JOINS = (
         yaml="when: {stage: open, amount: at least {n}}\n"
         "with: [quote: {opportunity: this, status: sent}, interaction: {customer: same, on: in the last 60 days}]",
         python="f['stage'] in ('new', 'proposal', 'negotiation') and f['amount'] >= N"
-        " and any(o['opportunity'] == f['id'] and o['status'] == 'sent' for o in facts.of['quote'])"
+        " and any(o.get('opportunity') == f['id'] and o['status'] == 'sent' for o in facts.of['quote'])"
         " and any(o['on'] <= today <= o['on'] + TWO_MONTHS for o in facts.of['interaction'])",
         native=lambda n: [
             {"s": _is("opportunity", _at_least("amount", n), _open())},
@@ -321,10 +326,19 @@ def bench_rules() -> Iterator[BenchRule]:
                 )
 
 
-def pack(rules: Sequence[BenchRule]) -> str:
-    """The rules as a pack: YAML in one file."""
+@contextmanager
+def rule_base(rules: Sequence[BenchRule]) -> Generator[RuleBase]:
+    """The rules as Relance loads them."""
     say = "then: {recommend: win, say: Have a look}"
-    return "\n---\n".join([MODEL, *(f"rule: {r.id}\nfor each: {r.kind}\n{r.yaml}\n{say}" for r in rules)])
+    pack = "\n---\n".join([MODEL, *(f"rule: {r.id}\nfor each: {r.kind}\n{r.yaml}\n{say}" for r in rules)])
+    with TemporaryDirectory(prefix="relance-bench-") as folder:
+        file = Path(folder) / "rules.yaml"
+        file.write_text(pack, encoding="utf-8")
+        base = load([file])
+    try:
+        yield base
+    finally:
+        base.engine.close()
 
 
 # --- customers ---
@@ -362,21 +376,21 @@ def dossier(number: int) -> Dossier:
         ("opportunity", opportunity): {
             "contract": contract,
             "type": one_of("new", "renewal", "upsell"),
-            "stage": one_of("new", "proposal", "negotiation", "won", "won", "lost"),
-            "opened_on": day(-300, -1),
+            "stage": one_of("new", "proposal", "negotiation", "won", "won", "won", "lost", "lost"),
+            "opened_on": day(-260, -1),
             "amount": amount(),
         },
         ("quote", quote): {
-            "opportunity": opportunity,
+            **({"opportunity": opportunity} if dice.random() < 0.7 else {}),
             "status": one_of("draft", "sent", "sent", "accepted", "rejected"),
-            "sent_on": day(-200, -1),
+            "sent_on": day(-240, -1),
             "amount": amount(),
         },
         **{
             ("invoice", invoice): {
                 "contract": contract,
                 "status": one_of("open", "paid", "paid", "paid", "paid"),
-                "due_date": day(-200, 60),
+                "due_date": day(-240, 60),
                 "amount": amount(),
             }
             for invoice in invoices
@@ -401,16 +415,23 @@ def dossier(number: int) -> Dossier:
     )
 
 
+NOTHING = "-"  # durable_rules takes no null, and two missing ids must not join
+REFS = {"interaction": ("quote", "invoice", "complaint"), "quote": ("opportunity",)}
+DENIED = ("opportunity", "quote", "interaction")  # kinds that a rule may wish absent
+
+
 def native_facts(facts: Facts) -> list[dict[str, object]]:
     """The same facts as a programmer would hand them to durable_rules: whole numbers, days from today, words."""
-    number = 0
-    rows: list[dict[str, object]] = []
-    for kind in ("opportunity", "quote", "interaction", "customer", "contract", "invoice", "complaint"):
-        for fact in facts.of[kind]:
-            row = {name: _native(value) for name, value in fact.items() if name != "id"}
-            rows.append({"id": number, "sid": "0", "t": kind, "key": fact["id"], **row})
-    shadows = [row | {"t": f"!{row['t']}"} for row in rows if row["t"] in ("opportunity", "quote", "interaction")]
-    return [row | {"id": number} for number, row in enumerate([{"sid": "0", "t": "~begin"}, *shadows, *rows, {"sid": "0", "t": "~end"}])]
+    rows = [
+        {"t": kind, "key": fact["id"], **dict.fromkeys(REFS.get(kind, ()), NOTHING)}
+        | {name: _native(value) for name, value in fact.items() if name != "id"}
+        for kind, of_kind in facts.of.items()
+        for fact in of_kind
+    ]
+    # What `none` reads must be asserted before all others.
+    copies = [row | {"t": f"!{row['t']}"} for row in rows if row["t"] in DENIED]
+    batch = [{"t": "~begin"}, *copies, *rows, {"t": "~end"}]
+    return [{"id": number, "sid": "0", **row} for number, row in enumerate(batch)]
 
 
 def _native(value: object) -> object:

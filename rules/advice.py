@@ -38,7 +38,7 @@ class Adviser:
             instead=then.instead,
             worth=_worth(then.worth, this, facts),
             due=_due(then.due, this, facts, at=At.of(opened_at, at.calendar)),
-            to=tuple(dict.fromkeys(p for target in then.to for p in self.recipients(target, owner_of(this, facts)))),
+            to=self.addressed(rule, this, facts),
         )
 
     def voice(self, at: At, language: str | None = None) -> Voice:
@@ -57,6 +57,11 @@ class Adviser:
             rule.subject: record(rule.subject, this),
         }
         return render(in_language(rule.then.say, voice.language, self.company.language), names)
+
+    def addressed(self, rule: Rule, this: Fact, facts: Facts) -> tuple[str, ...]:
+        """Everyone the rule speaks to, each once."""
+        owner = owner_of(this, facts)
+        return tuple(dict.fromkeys(who for target in rule.then.to for who in self.recipients(target, owner)))
 
     def recipients(self, target: Target, owner: str | None) -> tuple[str, ...]:
         """Ids of people; what cannot be resolved for want of people stays as the rule names it."""

@@ -30,7 +30,6 @@ class Compiled:
     source: str
     selects: dict[str, Select]
     holds: tuple[Holds, ...]
-    temporal: tuple[bool, ...]
 
     def select(self, facts: Facts, at: At) -> tuple[list[Hit], list[Hit]]:
         """(what holds now, what time could make or unmake): only rules on kinds that this customer has are read."""
@@ -56,7 +55,6 @@ def compile_rules(rules: Sequence[Rule]) -> Compiled:
         source=source,
         selects={kind: namespace[_kind_name(kind)] for kind in dict.fromkeys(r.subject for r in rules)},  # pyright: ignore[reportArgumentType]
         holds=tuple(namespace[_rule_name(i, r)] for i, r in enumerate(rules)),  # pyright: ignore[reportArgumentType]
-        temporal=tuple(rule.temporal for rule in rules),
     )
 
 

@@ -57,14 +57,16 @@ def _condition(
     condition: Condition, this: Fact, facts: Facts, at: At, *, part: str, alternative: int | None = None
 ) -> Reason:
     value = condition.link.read(this, facts)
+    holds = condition.test.holds(value, at)
     return Reason(
         condition=str(condition),
         value=value,
-        holds=condition.test.holds(value, at),
+        holds=holds,
         until=next_change(
             lambda moment: condition.test.holds(value, moment),
             lambda moment: condition_edges(condition, this, facts, moment),
             at,
+            truth=holds,
         ),
         part=part,
         alternative=alternative,
@@ -78,11 +80,12 @@ def _relation(relation: Relation, this: Fact, facts: Facts, at: At, *, part: str
         exists = found > 0 if relation.count is None else relation.count.holds(found, moment)
         return exists is (part == "with")
 
+    truth = holds(at)
     return Reason(
         condition=f"{part} {relation.words}",
         value=tuple(str(other["id"]) for other in related(relation, this, facts, at)),
-        holds=holds(at),
-        until=next_change(holds, lambda moment: relation_edges(relation, this, facts, moment), at),
+        holds=truth,
+        until=next_change(holds, lambda moment: relation_edges(relation, this, facts, moment), at, truth=truth),
         part=part,
         about=relation,
     )

@@ -22,9 +22,8 @@ Edge: TypeAlias = tuple[datetime, bool]
 def condition_edges(condition: Condition, fact: Fact, facts: Facts, at: At) -> Iterator[Edge]:
     """The moments around `at` at which a condition on a record flips."""
     if condition.test.temporal:
-        for interval in condition.test.during(condition.link.read(fact, facts), at):
-            for edge in interval.edges():
-                yield edge, condition.test.yearly
+        for edge in condition.test.edges(condition.link.read(fact, facts), at):
+            yield edge, condition.test.yearly
 
 
 def relation_edges(relation: Relation, this: Fact, facts: Facts, at: At) -> Iterator[Edge]:
@@ -37,16 +36,24 @@ def relation_edges(relation: Relation, this: Fact, facts: Facts, at: At) -> Iter
 
 
 def next_change(
-    holds: Callable[[At], bool], edges: Callable[[At], Iterable[Edge]], at: At, *, before: datetime | None = None
+    holds: Callable[[At], bool],
+    edges: Callable[[At], Iterable[Edge]],
+    at: At,
+    *,
+    truth: bool,
+    before: datetime | None = None,
 ) -> datetime | None:
-    """The first moment after `at` at which `holds` differs; None: never, or not before `before`.
+    """The first moment after `at` at which `holds` is no longer `truth`; None: never, or not before `before`.
 
-    `edges` gives all moments around the one it is asked for at which it may.
+    `edges` gives all moments after the one it is asked for, and near it, at which it may differ.
     """
-    truth = holds(at)
-    moment, alike_until = at, at.calendar.shift(at.now, ALIKE)
+    moment, alike_since = at, at.now
+
+    def counts(edge: datetime, yearly: bool) -> bool:
+        return edge > moment.now and not (yearly and edge > at.calendar.shift(alike_since, ALIKE))
+
     for _ in range(FLIP_LIMIT):
-        later = ((e, yearly) for e, yearly in edges(moment) if e > moment.now and not (yearly and e > alike_until))
+        later = (edge for edge in edges(moment) if counts(*edge))
         following, yearly = min(later, default=(None, False))
         if following is None or (before is not None and following >= before):
             return None
@@ -54,12 +61,12 @@ def next_change(
         if holds(moment) != truth:
             return following
         if not yearly:
-            alike_until = at.calendar.shift(following, ALIKE)
+            alike_since = following
     return moment.now
 
 
 def next_flip(
-    rule: Rule, this: Fact, facts: Facts, at: At, *, holds: Holds, before: datetime | None
+    rule: Rule, this: Fact, facts: Facts, at: At, *, holds: Holds, truth: bool, before: datetime | None
 ) -> datetime | None:
     """The first moment after `at` at which the rule's truth differs; None: never, or not before `before`."""
 
@@ -69,4 +76,4 @@ def next_flip(
         for relation in (*rule.with_, *rule.unless):
             yield from relation_edges(relation, this, facts, moment)
 
-    return next_change(lambda moment: holds(this, facts, moment), edges, at, before=before)
+    return next_change(lambda moment: holds(this, facts, moment), edges, at, truth=truth, before=before)

@@ -7,9 +7,9 @@ table at the end is what authors write; adding a phrase is one row.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import ClassVar, TypeAlias
@@ -74,6 +74,10 @@ class Test:
     def during(self, value: Value | None, at: At) -> tuple[Interval, ...]:
         """The intervals around `at` on which a temporal test is true for this value. Empty: time does not matter."""
         return ()
+
+    def edges(self, value: Value | None, at: At) -> Iterable[datetime]:
+        """The moments at which these intervals begin or end; those before `at` may be left out."""
+        return (edge for interval in self.during(value, at) for edge in interval.edges())
 
 
 def literal(value: Value, constant: Callable[[object], str]) -> str:
@@ -165,6 +169,9 @@ class MissingOr(Test):
 
     def during(self, value: Value | None, at: At) -> tuple[Interval, ...]:
         return () if value is None else self.test.during(value, at)
+
+    def edges(self, value: Value | None, at: At) -> Iterable[datetime]:
+        return self.test.edges(value, at)
 
 
 ORDER: Mapping[str, tuple[str, Callable[[Decimal, Decimal], bool]]] = {
@@ -360,6 +367,14 @@ class Temporal(Test):
             )
             for first, last in self._days(rule, value, at)
         )
+
+    def edges(self, value: Value | None, at: At) -> Iterable[datetime]:
+        if self.reach is None or type(value) is not date:
+            return Test.edges(self, value, at)
+        first, last = self.reach
+        since, end = (at.today - value).days, (LAST_DAY - at.today).days
+        ahead = (days - since for days in (first, last + 1))
+        return [at.calendar.midnight(at.today + timedelta(days=days)) for days in ahead if 0 < days < end]
 
     def _days(self, rule: TemporalRule, value: date, at: At) -> Iterator[Days]:
         day = local_day(value, at.calendar)

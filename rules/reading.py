@@ -46,6 +46,8 @@ THEN_KEYS = (
 T = TypeVar("T")
 
 CHANNELS = ("email", "chat", "inbox", "digest")
+NO_LINKS = "it has none: name a field of the record itself"
+SAME_TYPE = "tie by a field that both have of the same type"
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 ACTION = re.compile(r"dialog [\w-]+|webhook [\w.-]+|open https?://\S+|call|handover \S.*")
 ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -135,7 +137,7 @@ class RuleReader:
             type_ = fields.get(part)
             if not isinstance(type_, Ref) or type_.kind not in self.model.kinds:
                 links = [f for f, t in fields.items() if isinstance(t, Ref) and t.kind in self.model.kinds]
-                self.problems.error("R102", at, f'{kind} has no link "{part}"', suggestion(part, links))
+                self.problems.error("R102", at, f'{kind} has no link "{part}"', suggestion(part, links) or NO_LINKS)
                 return None
             refs.append((part, type_.kind))
             kind, fields = type_.kind, self.model.kinds[type_.kind].fields
@@ -479,7 +481,7 @@ class _Conditions:
             self._problem("R101", field.at, f'{self.kind} has no field "{field}" to be the same as', help_)
             return False
         if tie is Tie.SAME and own is not None and type(own) is not type(type_):
-            self._problem("R203", field.at, f"{field} is {type_.says} here and {own.says} there", None)
+            self._problem("R203", field.at, f"{field} is {type_.says} here and {own.says} there", SAME_TYPE)
             return False
         return True
 
@@ -489,6 +491,10 @@ class _Conditions:
         return " or ".join(f"`{f}: this`" for f in direct) if direct else "`customer: same`"
 
     def _condition(self, kind: str, key: Scalar, value: Node) -> Condition | None:
+        if isinstance(value, Scalar) and not value.text and value.at.column == key.at.column + key.at.length:
+            help_ = 'a comma begins a new key here: put quotes around "none of a, b"'
+            self._problem("R101", key.at, f'{kind} has no field "{key}" without a test', help_)
+            return None
         found = self.reader.link(kind, key.text, key.at)
         if found is None:
             return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from domain.calendar import Calendar
+from domain.calendar import TICK, Calendar
 from domain.person import People
 from domain.recommendation import Advice, Match
 from domain.record import Dossier, RecordRef, Timeline
@@ -103,9 +103,10 @@ class RuleBase:
         next_check: datetime | None = None
         for index, this in live:
             holds = self.compiled.holds[index]
-            if holds(this, facts, at):
+            truth = holds(this, facts, at)
+            if truth:
                 hits.append((index, this))
-            flip = next_flip(self.rules[index], this, facts, at, holds=holds, before=next_check)
+            flip = next_flip(self.rules[index], this, facts, at, holds=holds, truth=truth, before=next_check)
             next_check = flip if flip is not None else next_check
         selected = {(index, str(this["id"])) for index, this in hits}
         try:
@@ -140,20 +141,27 @@ class RuleBase:
     ) -> Iterator[Decision]:
         """Every decision from `since` to `until`: at `since`, at each write, and at each flip in between.
 
-        Running late, twice or day by day passes the same moments, so it ends in the same state.
-        Raises `Undecidable`.
+        Running late, twice or day by day passes the same moments, so it ends in the same state. A past state that
+        cannot be decided is passed over: while it lasted, what had been decided before stood. Raises `Undecidable`
+        for the last one.
         """
-        ends = [moment for moment, _ in timeline.changes] + [None]
-        moment, dossier = since, timeline.dossier
-        for end, later in zip(ends, [d for _, d in timeline.changes] + [dossier], strict=True):
-            at: datetime | None = moment
-            while at is not None and at <= until and (end is None or at < end):
-                decision = self.decide(dossier, now=at, people=people)
-                yield decision
-                at = decision.next_check
-            if end is None or end > until:
-                return
-            moment, dossier = max(end, moment), later
+        states = [(since, timeline.dossier)]
+        states += [(max(moment, since), dossier) for moment, dossier in timeline.changes if moment <= until]
+        ends = [begin - TICK for begin, _ in states[1:]] + [until]
+        for (begin, dossier), end in zip(states, ends, strict=True):
+            try:
+                yield from self._while_unchanged(dossier, begin, end, people)
+            except Undecidable:
+                if end == until:
+                    raise
+
+    def _while_unchanged(self, dossier: Dossier, begin: datetime, end: datetime, people: People) -> Iterator[Decision]:
+        """The decisions at `begin` and at each flip up to and including `end`."""
+        at: datetime | None = begin
+        while at is not None and at <= end:
+            decision = self.decide(dossier, now=at, people=people)
+            yield decision
+            at = decision.next_check
 
     # --- words ---
 
@@ -180,6 +188,10 @@ class RuleBase:
 
     def adviser(self, people: People) -> Adviser:
         return Adviser(model=self.model, company=self.company, people=people)
+
+    def recipients(self, match: Match, facts: Facts, people: People) -> tuple[str, ...]:
+        """Whom the rule speaks to about a subject, as in `Advice.to`."""
+        return self.adviser(people).addressed(self.by_id[match.rule], self.subject(match, facts), facts)
 
     def subject(self, match: Match, facts: Facts) -> Fact:
         this = facts.find(match.subject.kind, match.subject.id)
@@ -209,7 +221,9 @@ class RuleBase:
         """When time alone changes what the rule says of the subject; None: never."""
         index = self._index[match.rule]
         this, at = self.subject(match, facts), self.at(facts, now, people)
-        return next_flip(self.rules[index], this, facts, at, holds=self.compiled.holds[index], before=None)
+        holds = self.compiled.holds[index]
+        truth = holds(this, facts, at)
+        return next_flip(self.rules[index], this, facts, at, holds=holds, truth=truth, before=None)
 
     def held_back(self, matches: Sequence[Match]) -> Mapping[Match, tuple[str, ...]]:
         """Which of one customer's matches others hold back, by the ids of the rules that do."""

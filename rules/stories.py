@@ -7,6 +7,7 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from domain.calendar import instant
@@ -77,6 +78,9 @@ class _TestReader:
         if story is not None:
             items = story.items if isinstance(story, Sequence) else (story,)
             steps = [s for item in items if (s := self._step(item, "on"))]
+            for before, after in pairwise(steps):
+                if after.at < before.at:
+                    self.problems.error("R201", after.place, "goes back in time", "put the steps in order of time")
         elif node.get("today") is None and node.get("now") is None:
             self.problems.error("R002", node.at, 'key "today" is missing', "give the day on which the rule is read")
         elif node.get("expect") is None:
@@ -91,8 +95,11 @@ class _TestReader:
             return None
         if key == "on":
             check_keys(node, ("on", "now", "change", "expect"), self.problems)
-        expect = node.get("expect")
-        at = self._moment(node.get(key) or node.get("now"), node.at)
+        expect, when = node.get("expect"), node.get(key) or node.get("now")
+        if when is None:
+            self.problems.error("R002", node.at, f'key "{key}" is missing', "give the day on which the rule is read")
+            return None
+        at = self._moment(when)
         if at is None:
             return None
         return Step(
@@ -102,7 +109,7 @@ class _TestReader:
             place=(expect or node).at,
         )
 
-    def _moment(self, node: Node | None, at: Place) -> datetime | None:
+    def _moment(self, node: Node) -> datetime | None:
         """`2026-11-23` is read at noon of the company's day, `2026-11-23T09:00` as it stands."""
         text = str(node)
         zone = self.company.zone
@@ -113,7 +120,7 @@ class _TestReader:
             assert isinstance(moment, datetime)
             return moment
         except ValueError:
-            self.problems.error("R201", (node.at if node else at), f'"{text}" is not a date', "as in 2026-11-23")
+            self.problems.error("R201", node.at, f'"{text}" is not a date', "as in 2026-11-23")
             return None
 
     def _records(self, node: Node | None) -> Map[str, tuple[Map[str, object], ...]]:
@@ -158,7 +165,7 @@ class _TestReader:
                         self.problems.error("R202", value.at, f'"{value}" is not a value of {key}', help_)
                     else:
                         self.problems.error("R201", value.at, f'"{value}" {refusal}', f"{key} is {type_.says}")
-        if "id" not in raw:
+        if raw.get("id") is None:
             raw["id"] = f"{kind}-1" if kind != CUSTOMER else GIVEN_CUSTOMER
         return raw
 
@@ -268,6 +275,8 @@ def _difference(
         return f"on {when} expected {_named(expect.open_)}, open is {_named(open_)}"
     if missing := expect.resolved - ended:
         return f"on {when} expected {_named(missing)} to be resolved; open is {_named(open_)}"
+    if not open_ and (expect.worth is not None or expect.due is not None):
+        return f"on {when} expected something worth or due, open is nothing"
     for id_, opened_at in open_.items():
         match = Match(rule=rule.id, subject=RecordRef(kind=rule.subject, id=id_))
         advice = rulebase.advise(match, rulebase.facts(dossier), now=step.at, opened_at=opened_at)

@@ -80,9 +80,8 @@ class Vocabulary:
         """The company's default office."""
         named = self.company.calendar
         if named is not None and named not in self.calendars and self._calendar_named is not None:
-            self.problems.error(
-                "R105", self._calendar_named.at, f'no calendar "{named}"', suggestion(named, self.calendars)
-            )
+            help_ = suggestion(named, self.calendars) or f"describe it, beginning with calendar: {named}"
+            self.problems.error("R105", self._calendar_named.at, f'no calendar "{named}"', help_)
         if named in self.calendars:
             return self.calendars[named]
         return Calendar(name="default", zone=self.company.zone)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from domain.calendar import TICK
 from domain.delivery import NewDelivery
 from domain.person import People
 from domain.recommendation import Key, Match, Recommendation, State, recommendation_id, reconcile
@@ -113,7 +112,7 @@ def _evaluated(claim: Claim, timeline: Timeline, episodes: _Episodes, *, now: da
     # Before its first write there is nothing to decide. A machine whose clock is ahead of ours may have been here last.
     begin = min(since, now) if since else max(timeline.changes[0][0], min(rules.published.published_at, now))
     decision: Decision | None = None
-    for decision in _decisions(timeline, episodes, since=begin, until=now):
+    for decision in rules.base.replay(timeline, since=begin, until=now, people=episodes.people):
         episodes.pass_(decision)
     next_check = decision.next_check if decision else None
     # A write that another machine's clock dates after ours waits for its moment.
@@ -129,24 +128,6 @@ def _evaluated(claim: Claim, timeline: Timeline, episodes: _Episodes, *, now: da
     )
 
 
-def _decisions(timeline: Timeline, episodes: _Episodes, *, since: datetime, until: datetime) -> Iterator[Decision]:
-    """The replay, state by state. Raises `Undecidable` for the present one.
-
-    An earlier one that cannot be decided is passed over: while it lasted, what had been decided before stood.
-    """
-    states = [(since, timeline.dossier)]
-    states += [(max(moment, since), dossier) for moment, dossier in timeline.changes if moment <= until]
-    ends = [begin - TICK for begin, _ in states[1:]] + [until]
-    for (begin, dossier), end in zip(states, ends, strict=True):
-        try:
-            yield from episodes.rules.base.replay(
-                Timeline(dossier=dossier), since=begin, until=end, people=episodes.people
-            )
-        except Undecidable:
-            if end == until:
-                raise
-
-
 @dataclass(slots=True, kw_only=True)
 class _Episodes:
     """One customer's episodes while its past is replayed."""
@@ -158,7 +139,7 @@ class _Episodes:
     raised: dict[str, Recommendation] = field(default_factory=dict[str, Recommendation])
     updated: dict[str, Recommendation] = field(default_factory=dict[str, Recommendation])
     unaddressed: list[str] = field(default_factory=list[str])
-    released: set[str] = field(default_factory=set[str])
+    readdressed: set[str] = field(default_factory=set[str])
 
     def pass_(self, decision: Decision) -> None:
         """Raise, keep and end so that exactly what the decision wants has a running episode."""
@@ -174,13 +155,14 @@ class _Episodes:
             raised = self._raise(match, decision, held.get(match, ()))
             self.running[match.key] = self.raised[raised.id] = raised
         for kept in changes.kept:
-            by = held.get(Match(rule=kept.rule, subject=kept.subject), ())
-            if by != kept.advice.held_back_by:
-                changed = replace(kept, advice=replace(kept.advice, held_back_by=by))
-                self.running[kept.key] = changed
+            match = Match(rule=kept.rule, subject=kept.subject)
+            to = self.rules.base.recipients(match, decision.facts, self.people)
+            advice = replace(kept.advice, held_back_by=held.get(match, ()), to=to)
+            if advice != kept.advice:
+                # Released, or another person's by now: who has not heard of it does, and nobody twice.
+                self.running[kept.key] = changed = replace(kept, advice=advice)
                 self._keep(changed)
-                if not by:
-                    self.released.add(kept.id)
+                self.readdressed.add(kept.id)
 
     def _keep(self, recommendation: Recommendation) -> None:
         home = self.raised if recommendation.id in self.raised else self.updated
@@ -206,11 +188,10 @@ class _Episodes:
         )
 
     def deliveries(self, *, now: datetime) -> Iterator[NewDelivery]:
-        """The first reminder of everything that is new, open and not held back at the end of the replay."""
+        """The first reminder of everything that is new or newly addressed and may be heard at the end of the replay."""
         for recommendation in self.running.values():
-            new = recommendation.id in self.raised or recommendation.id in self.released
-            silent = self.rules.base.by_id[recommendation.rule].rollout.silent
-            if not new or silent or recommendation.state is not State.OPEN or recommendation.advice.held_back_by:
+            new = recommendation.id in self.raised or recommendation.id in self.readdressed
+            if not new or not self._audible(recommendation, now=now):
                 continue
             reached = False
             for person, address in self._addressees(recommendation):
@@ -220,6 +201,12 @@ class _Episodes:
                 )
             if not reached:
                 self.unaddressed.append(recommendation.id)
+
+    def _audible(self, recommendation: Recommendation, *, now: datetime) -> bool:
+        snoozed = recommendation.snoozed_until is not None and recommendation.snoozed_until > now
+        silent = self.rules.base.by_id[recommendation.rule].rollout.silent
+        held = bool(recommendation.advice.held_back_by)
+        return recommendation.state is State.OPEN and not (snoozed or silent or held)
 
     def _addressees(self, recommendation: Recommendation) -> Iterator[tuple[str, str]]:
         """(person's id, address) of everyone it reaches; where that is nobody, of who gets what belongs to nobody."""

@@ -84,7 +84,7 @@ def _work_once(running: Worker, *, now: datetime, as_json: bool) -> None:
 
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
     no_worker: Annotated[
         bool, typer.Option("--no-worker", help="Only the pages; `relance worker` runs elsewhere.")
     ] = False,

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -97,8 +97,8 @@ class Terminal:
         )
         return Said(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([RELANCE, *arguments], cwd=self.folder, env=self.env, **options)
+    def start(self, *arguments: str, env: Mapping[str, str] = {}, **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([RELANCE, *arguments], cwd=self.folder, env={**self.env, **env}, **options)
 
 
 def _text(stream: io.TextIOWrapper) -> str:

@@ -179,12 +179,6 @@ def test_files_that_are_not_there_are_named(import_, relance):
     )
 
 
-def test_progress_is_shown_on_a_terminal_alone(import_, relance):
-    import_(ROWS)
-    said = relance.run("import", "customers.csv", "--map", "map.yaml")
-    assert said.err == ""
-
-
 # --- worker --once ---
 
 

@@ -213,7 +213,7 @@ def office(relance, database_url):
         yield Office(relance=terminal, db=db, post=post)
 
 
-KILLS = {"sqlite": 20, "postgresql": 8}
+KILLS = {"sqlite": 20, "postgresql": 6}
 
 
 def test_nothing_is_lost_and_what_may_come_twice_is_listed_however_often_workers_are_killed(
@@ -280,7 +280,7 @@ def test_a_worker_that_is_told_to_stop_finishes_what_is_in_flight_and_gives_the_
     assert process.wait() == 0, office.log.read_text()
 
     sent = len(office.post.mails)
-    assert 3 <= sent < 150, "it stops soon, but not in the middle of a mail"
+    assert 3 <= sent < outbox.CLAIM_LIMIT, "it stops soon, but not in the middle of a mail"
     assert outbox.counts(office.db) == {DeliveryState.SENT: sent, DeliveryState.READY: 150 - sent}
     with office.db.read() as connection:
         for table in ("customers", "outbox"):

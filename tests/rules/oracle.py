@@ -291,8 +291,8 @@ def day_holds(word: str, arguments: list[Any], value: int, today: int, office: O
         case "anniversary in the next", count, unit:
             years = range(date.fromordinal(value).year + 1, date.fromordinal(today).year + 9)
             return any(day_holds("in the next", [count, unit], a, today, office) for a in recurrences(value, years))
-
-    count, unit = arguments
+        case _:
+            count, unit = arguments
 
     def plus() -> int:
         return business_day_after(value, count, office) if unit == "business days" else shift_day(value, count, unit)
@@ -309,7 +309,8 @@ def day_holds(word: str, arguments: list[Any], value: int, today: int, office: O
             return today > plus()
         case "more than away":
             return today < minus()
-    raise AssertionError(word)
+        case _:
+            raise AssertionError(word)
 
 
 def recurrences(day: int, years: Iterable[int]) -> Iterator[int]:
@@ -343,7 +344,8 @@ def moment_holds(word: str, arguments: list[Any], value: int, now: int, office: 
             years = range(date.fromordinal(day).year + 1, moment(now).year + 9)
             instants = (first_showing((a - EPOCH) * DAY + shown % DAY, zone) for a in recurrences(day, years))
             return any(moment_holds("in the next", [count, unit], a, now, office) for a in instants)
-    raise AssertionError(word)
+        case _:
+            raise AssertionError(word)
 
 
 # --- when time changes something ---
@@ -412,7 +414,8 @@ def rule_edges(rule: Rule, records: list[Record], now: int, office: Office) -> s
 def read(record: Record | None, condition: Condition, records: Iterable[Record]) -> Any:
     for ref, kind in condition.path:
         wanted = record.get(ref) if record else None
-        record = next((r for r in records if r.kind == kind and wanted is not None and r.id == wanted), None)
+        named = [r for r in records if r.kind == kind and wanted is not None and r.id == wanted]
+        record = named[-1] if named else None  # of records with the same id, the last is meant
     return record.get(condition.field) if record else None
 
 

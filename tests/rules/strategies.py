@@ -132,13 +132,17 @@ def days() -> st.SearchStrategy[date]:
     return st.one_of(st.sampled_from(special), st.dates(date(2025, 1, 1), date(2029, 12, 31)))
 
 
+def _between(first: datetime, last: datetime) -> st.SearchStrategy[datetime]:
+    return st.datetimes(first.replace(tzinfo=None), last.replace(tzinfo=None), timezones=st.just(UTC))
+
+
 def moments() -> st.SearchStrategy[datetime]:
     special = (
         datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 25, 1, 30, tzinfo=UTC),
         datetime(2027, 3, 28, 1, tzinfo=UTC), datetime(2028, 2, 29, 12, tzinfo=UTC),
         datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC),
     )  # fmt: skip
-    usual = st.datetimes(datetime(2025, 1, 1), datetime(2029, 12, 31), timezones=st.just(UTC))
+    usual = _between(datetime(2025, 1, 1, tzinfo=UTC), datetime(2029, 12, 31, tzinfo=UTC))
     return st.one_of(st.sampled_from(special), usual, usual.map(lambda m: m.replace(minute=0, second=0, microsecond=0)))
 
 
@@ -432,7 +436,7 @@ def values(draw: DrawFn, type_: str, now: datetime, rules: tuple[oracle.Rule, ..
 @st.composite
 def starts(draw: DrawFn, office: Office) -> datetime:
     """A moment to read rules at: often an office's midnight or a night on which its clocks change."""
-    usual = draw(st.datetimes(datetime(2026, 1, 1), datetime(2028, 12, 31), timezones=st.just(UTC)))
+    usual = draw(_between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2028, 12, 31, tzinfo=UTC)))
     zone = office.zone
     changes = [t for t in oracle.transitions(zone) if micros(datetime(2026, 1, 1, tzinfo=UTC)) < t]
     at = micros(usual)
@@ -444,6 +448,8 @@ def starts(draw: DrawFn, office: Office) -> datetime:
         case 2:
             year, month = usual.year, draw(st.sampled_from([2, 2, 6, 12]))
             at = (ordinal(year, month, 31) - oracle.EPOCH) * DAY + draw(st.integers(0, 47)) * oracle.HOUR // 2
+        case _:
+            pass
     return moment(at + draw(st.sampled_from([-1, 0, 1])))
 
 

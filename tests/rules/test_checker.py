@@ -1,5 +1,7 @@
 """What someone sees who makes a mistake: every problem, each at its place, with a way out."""
 
+# ruff: noqa: E501 - what is printed stands here as it is printed
+
 from __future__ import annotations
 
 import os
@@ -226,7 +228,8 @@ SMALL_MISTAKES = [  # where, what, way out
     ("when: {label: *all}", "3:15: error[Y001] not YAML: found undefined alias", "put quotes around it"),
     ('when: {label: "open}', "5:1: error[Y001] not YAML: found unexpected end of stream", "brackets and quotes"),
     ("when:\n  status: not [draft, active]", '4:15: error[R201] "[draft, active]" is one', "write none of draft, active"),
-    ("when: {status: above 5}", '3:16: error[R203] "above 5" tests a number, but status is one of', "did you mean"),
+    ("when: {status: above 5}", '3:16: error[R203] "above 5" tests a number, but status is one of', "allowed: draft"),
+    ("when: {status: none of draft, active}", '3:31: error[R101] contract has no field "active"', "put quotes around"),
     ("when: {label: above 5}", '3:15: error[R203] "above 5" tests a number, but label is text', '{is: "above 5"}'),
     ("when: {label: not contains x}", '3:19: error[R201] "contains x" reads like a test', '{not: "contains x"}'),
     ("when: {label: [missing, x]}", '3:16: error[R201] "missing" reads like a test', '{is: "missing"}'),
@@ -271,6 +274,10 @@ def test_a_slip_of_the_pen_is_found_and_the_way_out_named(line: str, shown: str,
     assert printed.startswith(f"rules.yaml:{shown}")
     assert printed.count("error[") == 1
     assert way_out in printed.splitlines()[-1]
+
+
+def test_a_calendar_that_nobody_described_is_missed(write: Write) -> None:
+    assert seen(write("company: Muster AG\ncalendar: zurich")).endswith("describe it, beginning with calendar: zurich")
 
 
 def test_a_sentence_holds_nothing_but_fields_and_filters(write: Write) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,7 +34,7 @@ random_companies = settings(
 
 
 @contextmanager
-def rule_base(company: Company) -> Iterator[RuleBase]:
+def rule_base(company: Company) -> Generator[RuleBase]:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "rules.yaml"
         file.write_text(company.text, encoding="utf-8")

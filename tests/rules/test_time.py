@@ -276,8 +276,8 @@ def test_in_an_office_that_never_opens_business_time_stands_still() -> None:
 
 
 EVERY_PHRASE = (
-    "in the next 90 days", "in the last 13 months", "more than 3 years ago", "more than 2 weeks away", "passed", "today",
-    "anniversary in the next 5 days", "in the next 3 business days", "more than 3 business days ago",
+    "in the next 90 days", "in the last 13 months", "more than 3 years ago", "more than 2 weeks away", "passed",
+    "today", "anniversary in the next 5 days", "in the next 3 business days", "more than 3 business days ago",
     "more than 0 business days away",
 )  # fmt: skip
 BY_THE_HOUR = ("in the next 4 hours", "more than 90 minutes ago", "more than 8 business hours away")

@@ -27,7 +27,8 @@ def relance(database_url: str, tmp_path: Path) -> Iterator[Relance]:
     own.mkdir()
     (own / "company.yaml").write_text(COMPANY, encoding="utf-8")
     start = datetime(2026, 9, 1, 6, tzinfo=UTC)
-    with Relance.running(database=database_url, packs=["base", str(own)], post=PostOffice(), now=start) as relance:
+    service = Relance(database=database_url, packs=["base", str(own)], post=PostOffice(), now=start)
+    with service.running() as relance:
         relance.has(person("seller", manager="boss"), person("boss", language="de"), customer("K1"))
         yield relance
 
@@ -40,6 +41,7 @@ def company(sqlite_template: Path, tmp_path: Path) -> Iterator[Company]:
             number = len(list(tmp_path.glob("*.db")))
             database = database or f"sqlite:///{shutil.copy(sqlite_template, tmp_path / f'{number}.db')}"
             packs = ["base", str(EXAMPLES / example / "rules")]
-            return running.enter_context(Relance.running(database=database, packs=packs, post=PostOffice(), now=now))
+            service = Relance(database=database, packs=packs, post=PostOffice(), now=now)
+            return running.enter_context(service.running())
 
         yield start

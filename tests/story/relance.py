@@ -176,16 +176,10 @@ class Relance:
     pages: TestClient = field(init=False)
     _open: ExitStack = field(init=False, default_factory=ExitStack)
 
-    @classmethod
     @contextmanager
-    def running(cls, **options: object) -> Generator[Relance]:
-        relance = cls(**options)  # pyright: ignore[reportArgumentType]
-        relance.restarts()
-        with relance.post.open():
-            try:
-                yield relance
-            finally:
-                relance._open.close()
+    def running(self) -> Generator[Relance]:
+        with self.post.open(), self._open:
+            yield self.restarts()
 
     @property
     def db(self) -> Database:

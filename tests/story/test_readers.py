@@ -51,6 +51,28 @@ def test_an_owner_who_moves_to_new_york_is_read_there_from_then_on(relance: Rela
     assert relance.open() == ["contract-expiring C1"]
 
 
+def test_who_takes_a_customer_over_hears_of_what_is_open_and_nobody_hears_twice(relance: Relance) -> None:
+    relance.has(person("heidi"), contract("C1", ends="2027-01-07"))
+    relance.at("2026-10-09").runs()
+    relance.has(customer("K1", owner="heidi"))
+    relance.at("2026-10-10").runs()
+    assert [len(relance.mailbox(address)) for address in (SELLER, "heidi@example.com")] == [1, 1]
+
+    relance.has(customer("K1", owner="seller"))
+    relance.at("2026-10-11").runs()
+    assert [len(relance.mailbox(address)) for address in (SELLER, "heidi@example.com")] == [1, 1]
+
+
+def test_what_reached_nobody_reaches_its_owner_as_soon_as_there_is_one(relance: Relance) -> None:
+    relance.has(customer("K2", owner=None), contract("C2", ends="2027-01-07", customer="K2"))
+    relance.at("2026-10-09").runs()
+    assert relance.post.mails == []
+
+    relance.has(customer("K2", owner="seller"))
+    relance.at("2026-10-10").runs()
+    assert len(relance.mailbox(SELLER)) == 1
+
+
 def test_a_recommendation_that_reaches_nobody_is_open_and_listed(relance: Relance) -> None:
     relance.has(customer("K2", owner=None), customer("K3", owner="left"))
     relance.has(contract("C2", ends="2027-01-07", customer="K2"), contract("C3", ends="2027-01-07", customer="K3"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from domain.recommendation import State
 from tests.story.relance import Relance, contract, customer, person
@@ -41,13 +41,20 @@ def test_a_reworded_rule_says_it_anew_only_to_those_it_has_not_told(relance: Rel
     assert ("It ends very soon." in new.text, "(ending@v2)" in new.text) == (True, True)
 
 
+def test_a_rule_says_nothing_about_the_time_before_it_was_there(relance: Relance) -> None:
+    relance.has(contract("C1", ends="2026-09-20")).runs()
+    relance.at("2026-09-15").knows("ending", ending(10)).runs()
+    episode = next(episode for episode in relance.chronicle() if episode.about == "ending C1")
+    assert episode.opened == date(2026, 9, 15)  # not the tenth
+
+
 def test_a_restart_with_the_same_rules_looks_at_nobody(relance: Relance) -> None:
     relance.has(contract("C1", ends="2027-01-07")).runs()
     assert relance.restarts().runs().evaluated.customers == 0
 
 
 def test_a_withdrawn_rule_takes_its_recommendations_with_it(relance: Relance) -> None:
-    relance.knows("hello", HELLO).has(contract("C1", ends="2027-06-07")).runs()
+    relance.knows("hello", HELLO).runs()
     assert relance.open() == ["hello K1"]
     relance.at("2026-09-02").forgets("hello").runs()
     assert relance.open() == []

@@ -100,6 +100,19 @@ def test_a_mail_that_may_have_arrived_is_not_repeated_once_its_reader_is_done(re
     assert len(relance.deliveries(DeliveryState.UNKNOWN)) == 1
 
 
+def test_a_mail_that_may_have_arrived_is_not_repeated_while_its_reader_snoozes(relance: Relance) -> None:
+    reminders_for(relance, "lena")
+    relance.post.hangs_up_after_the_dot = True
+    relance.runs()
+    relance.clicks(relance.mailbox("lena@example.com")[0], "snooze-3d")
+    relance.post.hangs_up_after_the_dot = False
+    relance.at("2026-10-11").runs()
+    assert len(relance.post.mails) == 1
+    relance.at("2026-10-12").runs()
+    first, again = relance.mailbox("lena@example.com")
+    assert first.id != again.id  # the reminder after the snooze, not the same mail once more
+
+
 def test_a_recipient_who_is_gone_fails_alone(relance: Relance) -> None:
     reminders_for(relance, "anna", "gone", "zoe")
     relance.post.refuses["gone@example.com"] = "550 no such user"

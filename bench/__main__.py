@@ -1,0 +1,25 @@
+"""`python -m bench [NAME ...]`: all benchmarks, or those named."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+
+from bench import evaluate, import_, sweep
+
+BENCHMARKS: Mapping[str, Callable[[], None]] = {
+    "evaluate": evaluate.main,
+    "sweep": sweep.main,
+    "import": import_.main,
+}
+
+
+def main(names: list[str]) -> None:
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        sys.exit(f"bench: there is no {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    for name in names or BENCHMARKS:
+        BENCHMARKS[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
