@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -14,13 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email import message_from_bytes, policy
 from pathlib import Path
+from threading import Event
 
-import uvicorn
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from app.cli.output import CommandError, note, say
 from app.demo_data import PEOPLE, DemoCompany, company
+from app.pages import address, listening, serving
 from app.settings import Mail, Settings
 from app.wiring import House, open_store, utc_now
 from scheduler.clock import Clock
@@ -57,18 +56,17 @@ class Mailbox:
         return "250 OK"
 
 
-def run(*, customers: int, port: int, seed: int, out: Path | None, wait: Callable[[], object]) -> None:
-    """Everything until `wait` returns; with `out` the mails go into that folder and nothing keeps running."""
+def run(*, customers: int, port: int, seed: int, out: Path | None, stop_signal: Callable[[], Event]) -> None:
+    """Everything, until the stop signal; with `out` the mails go into that folder and nothing keeps running."""
     if out is not None:
         _make_empty(out)
     mailbox = Mailbox()
     with (
         tempfile.TemporaryDirectory(prefix="relance-demo-") as folder,
-        _listening(port) as listener,
+        listening(LOOPBACK, port) as listener,
         _mail_server(mailbox) as mail_port,
     ):
-        address = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
-        settings = _settings(Path(folder), mail_port=mail_port, base_url=address)
+        settings = _settings(Path(folder), mail_port=mail_port, base_url=address(listener))
         note(f"inventing a company with {customers:,} customers ...")
         invented = company(seed=seed, customers=customers, now=utc_now())
         _write_rules(Path(settings.rules[1]), invented)
@@ -82,7 +80,7 @@ def run(*, customers: int, port: int, seed: int, out: Path | None, wait: Callabl
             if out is not None:
                 _leave(out, mailbox)
             else:
-                _serve(house, mailbox, listener, address, wait)
+                _serve(house, mailbox, listener, stop_signal)
 
 
 def _make_empty(folder: Path) -> None:
@@ -105,18 +103,6 @@ def _settings(folder: Path, *, mail_port: int, base_url: str) -> Settings:
             "mail": Mail(host=LOOPBACK, port=mail_port, sender="relance@example.com", name="Relance"),
         }
     )
-
-
-@contextmanager
-def _listening(port: int) -> Generator[socket.socket]:
-    """A port that takes connections at once, though they are answered later: the address is printed before that."""
-    try:
-        listener = socket.create_server((LOOPBACK, port))
-    except OSError as failure:
-        why = f"port {port} cannot be used: {os.strerror(failure.errno or 0)}"
-        raise CommandError(f"{why}; name another one with --port, or 0 for any") from None
-    with listener:
-        yield listener
 
 
 @contextmanager
@@ -174,20 +160,12 @@ def _leave(out: Path, mailbox: Mailbox) -> None:
     say(f"the mails are in {out}/")
 
 
-def _serve(house: House, mailbox: Mailbox, listener: socket.socket, address: str, wait: Callable[[], object]) -> None:
+def _serve(house: House, mailbox: Mailbox, listener: socket.socket, stop_signal: Callable[[], Event]) -> None:
     app = create_app(house.services())
     app.include_router(create_mailbox(lambda: tuple(mailbox.mails)))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
-    pages = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     worker = house.worker(now=utc_now())
-    clock = Clock(time=utc_now)
-    clock.every(TICK_S, "evaluate", lambda now: worker.evaluate(now=now))
-    clock.every(TICK_S, "dispatch", lambda now: worker.dispatch(now=now))
-    pages.start()
-    clock.start()
-    say(f"\nThe mailbox is open:\n\n  {address}/mailbox\n")
-    note("Ctrl-C ends the demo and leaves nothing behind")
-    wait()
-    clock.stop()
-    server.should_exit = True
-    pages.join(timeout=10)
+    stopped = stop_signal()
+    with worker.at_work(Clock(time=utc_now), tick_s=TICK_S), serving(app, listener):
+        say(f"\nThe mailbox is open:\n\n  {address(listener)}/mailbox\n")
+        note("Ctrl-C ends the demo and leaves nothing behind")
+        stopped.wait()

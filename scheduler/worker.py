@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from notifiers.base import Notifier
+from scheduler.clock import Clock
 from scheduler.dispatch import Dispatched, Postman, dispatch_due
 from scheduler.evaluate import Outcome, Rules, evaluate_due
 from store import due, outbox
@@ -54,6 +57,20 @@ class Worker:
             if outcome.claimed == 0 or outcome.server_down:
                 return total
         return total
+
+    @contextmanager
+    def at_work(self, clock: Clock, *, tick_s: float) -> Generator[None]:
+        """At work for the length of the block. At its end what is in flight is finished, and the rest given back."""
+        ending = threading.Event()
+        clock.every(tick_s, "evaluate", lambda now: self.evaluate(now=now, stop=ending.is_set))
+        clock.every(tick_s, "dispatch", lambda now: self.dispatch(now=now, stop=ending.is_set))
+        clock.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            clock.stop()
+            self.release()
 
     def release(self) -> None:
         """Give back what is leased and not begun, so that nobody has to wait for the lease to end."""

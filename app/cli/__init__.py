@@ -41,7 +41,7 @@ def main() -> None:
     from app.cli.output import explained
 
     try:
-        app()
+        app(prog_name="relance")
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as failure:

@@ -7,7 +7,7 @@ import signal
 import sys
 import textwrap
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +16,6 @@ import typer
 from app.cli.output import CommandError, Exit, counted, moment, note, print_json, say, stop
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from datetime import datetime
 
     from scheduler.worker import Worker
@@ -33,6 +32,7 @@ def worker(
     """
     from app.settings import load_settings
     from app.wiring import House, open_store, utc_now
+    from scheduler.clock import Clock
 
     if at and not once:
         raise CommandError("--at goes with --once: a running worker keeps the time itself")
@@ -44,7 +44,8 @@ def worker(
         if once:
             _work_once(running, now=now, as_json=as_json)
             return
-        with _working(running, settings.tick_s, _stop_signal()) as stopped:
+        stopped = _stop_signal()
+        with running.at_work(Clock(time=utc_now), tick_s=settings.tick_s):
             note("worker running; Ctrl-C ends it")
             stopped.wait()
 
@@ -84,37 +85,30 @@ def _work_once(running: Worker, *, now: datetime, as_json: bool) -> None:
 
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes any.")] = 8000,
     no_worker: Annotated[
         bool, typer.Option("--no-worker", help="Only the pages; `relance worker` runs elsewhere.")
     ] = False,
 ) -> None:
     """The web pages, and a worker beside them."""
-    import uvicorn
-
+    from app.pages import address, listening, serving
     from app.settings import load_settings
     from app.wiring import House, open_store, utc_now
+    from scheduler.clock import Clock
     from web.app import create_app
 
     _log_to_stderr()
     settings = load_settings()
-    with open_store(settings) as store:
+    with open_store(settings) as store, listening(host, port) as listener:
         house = House.build(settings, store)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(house.services()),
-                host=host,
-                port=port,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-            )
-        )
-        stopped = _stop_signal()  # before uvicorn's own, which passes the signal on when the pages have ended
-        running = None if no_worker else house.worker(now=utc_now())
-        with _working(running, settings.tick_s, stopped) if running else nullcontext():
-            note(f"Relance on http://{host}:{port}; Ctrl-C ends it")
-            server.run()
+        stopped = _stop_signal()
+        with ExitStack() as work:
+            if not no_worker:
+                running = house.worker(now=utc_now())
+                work.enter_context(running.at_work(Clock(time=utc_now), tick_s=settings.tick_s))
+            work.enter_context(serving(create_app(house.services()), listener))
+            note(f"Relance on {address(listener)}; Ctrl-C ends it")
+            stopped.wait()
 
 
 def demo(
@@ -133,7 +127,7 @@ def demo(
     from app.demo import run
 
     _log_to_stderr()
-    run(customers=customers, port=port, seed=seed, out=out if once else None, wait=lambda: _stop_signal().wait())
+    run(customers=customers, port=port, seed=seed, out=out if once else None, stop_signal=_stop_signal)
 
 
 def doctor(
@@ -161,24 +155,6 @@ def doctor(
     bad = {Health.ERROR, Health.WARNING} if strict else {Health.ERROR}
     if any(finding.health in bad for finding in findings):
         stop(Exit.FINDINGS)
-
-
-@contextmanager
-def _working(running: Worker, tick_s: float, stopped: threading.Event) -> Generator[threading.Event]:
-    """A worker beside the block. At its end, what is in flight is finished and the rest given back."""
-    from app.wiring import utc_now
-    from scheduler.clock import Clock
-
-    clock = Clock(time=utc_now)
-    clock.every(tick_s, "evaluate", lambda now: running.evaluate(now=now, stop=stopped.is_set))
-    clock.every(tick_s, "dispatch", lambda now: running.dispatch(now=now, stop=stopped.is_set))
-    clock.start()
-    try:
-        yield stopped
-    finally:
-        stopped.set()
-        clock.stop()
-        running.release()
 
 
 def _stop_signal() -> threading.Event:

@@ -8,8 +8,10 @@ import pty
 import re
 import signal
 import subprocess
-import urllib.request
-from urllib.error import URLError
+import time
+from contextlib import contextmanager
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 import typer
@@ -20,7 +22,6 @@ from domain.delivery import DeliveryState
 from store import outbox
 from tests.app.test_cli_files import K1, NOW
 from tests.app.test_cli_store import AT, MAP, ROWS
-from tests.story.post_office import LOOPBACK, free_port
 
 
 def commands(command=None, path=()):
@@ -156,36 +157,44 @@ def test_an_import_shows_its_progress_on_a_terminal_and_not_in_the_result(relanc
 # --- serve ---
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_a_service_that_is_told_to_stop_gives_back_what_it_had_begun(company_today, stop):
-    port = free_port()
-    company_today.relance("worker", "--once")
-    with company_today.relance.start("serve", "--port", str(port), stderr=subprocess.PIPE) as process:
+@contextmanager
+def serving(company, *options):
+    """A service on a port of its own; gives the process and its address."""
+    with company.relance.start("serve", "--port", "0", *options, stderr=subprocess.PIPE) as process:
         line = process.stderr.readline().decode()
-        assert line == f"Relance on http://{LOOPBACK}:{port}; Ctrl-C ends it\n"
-        company_today.has_an_expiring_contract("K2")
-        while len(company_today.post.mails) < 2:
+        found = re.fullmatch(r"Relance on (http://127\.0\.0\.1:[1-9]\d*); Ctrl-C ends it\n", line)
+        assert found, line + process.stderr.read().decode()
+        yield process, found[1]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_sends_and_answers_until_it_is_told_to_stop(company_today, stop):
+    with serving(company_today) as (process, address):
+        while not company_today.post.mails:
             assert process.poll() is None
-        with pytest.raises(URLError) as answer:
-            urllib.request.urlopen(f"http://{LOOPBACK}:{port}/a/nothing")
+            time.sleep(0.01)
+        with pytest.raises(HTTPError) as answer, urlopen(f"{address}/a/nothing"):
+            pass
         answer.value.close()
+        assert answer.value.code == 404
         process.send_signal(stop)
         assert process.wait() == 0
         assert process.stderr.read() == b""
-    assert outbox.counts(company_today.db) == {DeliveryState.SENT: 2}
+    assert outbox.counts(company_today.db) == {DeliveryState.SENT: 1}
 
 
 def test_pages_alone_are_served_without_a_worker(company_today):
-    port = free_port()
-    with company_today.relance.start("serve", "--port", str(port), "--no-worker", stderr=subprocess.PIPE) as process:
-        process.stderr.readline()
+    with serving(company_today, "--no-worker") as (process, _):
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0
     assert company_today.post.mails == []
 
 
-def test_a_port_that_is_taken_ends_the_service(company_today):
-    said = company_today.relance.run("serve", "--port", str(company_today.post.port), "--no-worker")
-    assert said.code == 3
-    assert "address already in use" in said.err
-    assert "Traceback" not in said.err
+def test_an_address_that_cannot_be_listened_on_is_refused(company):
+    port = company.post.port
+    company.relance("serve", "--port", str(port)).refuses(
+        f"error: port {port} of 127.0.0.1: Address already in use; name another --port, or 0 for any"
+    )
+    company.relance("serve", "--host", "no such host").refuses(
+        "error: --host no such host is no address of this machine"
+    )

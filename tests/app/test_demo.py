@@ -113,7 +113,7 @@ def test_a_port_in_use_is_said_with_the_way_out(relance):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         relance("demo", "--port", port).refuses(
-            f"error: port {port} cannot be used: Address already in use; name another one with --port, or 0 for any"
+            f"error: port {port} of 127.0.0.1: Address already in use; name another --port, or 0 for any"
         )
 
 

@@ -17,7 +17,7 @@ from rules.rulebase import RuleBase
 NOW = datetime(2026, 5, 1, 9, tzinfo=UTC)
 MODEL = """
 model:
-  customer: {since: date, segment: text, ends: date}
+  customer: {since: date, segment: text, ends: date, met: datetime}
   contract: {signed: date, ends: date}
 ---
 rule: r
@@ -78,6 +78,8 @@ def test_every_condition_is_named_with_its_value_and_what_comes_of_it(rule: Rule
         ("when:\n  ends: in the next 90 days", dossier(), None),
         ("when:\n  ends: missing or passed", dossier(), None),
         ("when:\n  since: anniversary in the next 5 days", dossier(since="2020-06-10"), "2026-06-05"),
+        # on the day itself, an hour later
+        ("when:\n  met: anniversary in the next 5 days", dossier(met="2020-05-01T08:00Z"), "2027-04-26T08:00"),
         # from one anniversary to the next it is always less than two years
         ("when:\n  since: anniversary in the next 2 years", dossier(since="2020-06-10"), None),
         (

@@ -143,6 +143,7 @@ def test_what_is_due_counts_from_the_day_the_episode_began(told: Told) -> None:
     given: {GIVEN}
     story:
       - {{on: 2026-10-01, expect: nothing}}
+      - {{on: 2026-10-20, expect: {{raised: C1}}}}
       - {{on: 2026-10-30, expect: {{raised: C1, worth: 100, due: 2026-10-15}}}}
 """
     assert told(tests) == []  # since Friday, 9 October
