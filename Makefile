@@ -18,7 +18,7 @@ demo: $(STAMP) ## a seeded company with everything running; ARGS=--once prints t
 	@$(BIN)/relance demo $(ARGS)
 
 test: $(STAMP) ## all tests, on SQLite and on a PostgreSQL of its own
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov --cov-report=term $(ARGS)
 
 check: $(STAMP) ## lint, format, types, floors
 	$(BIN)/ruff check .

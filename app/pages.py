@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Callable, Generator
@@ -22,11 +21,9 @@ def listening(host: str, port: int) -> Generator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family)
-    except socket.gaierror:
-        raise CommandError(f"--host {host} is no address of this machine") from None
     except OSError as failure:
-        why = os.strerror(failure.errno or 0)
-        raise CommandError(f"port {port} of {host}: {why}; name another --port, or 0 for any") from None
+        why = str(failure.strerror).partition(" (while")[0]
+        raise CommandError(f"{host} port {port}: {why}; name another --port, or 0 for any") from None
     with listener:
         yield listener
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import ClassVar, TypeAlias
 
-from domain.calendar import BEGINNING, LAST_DAY, NEVER, ONE_DAY, TICK, Calendar, Span, Unit
+from domain.calendar import LAST_DAY, NEVER, ONE_DAY, TICK, Calendar, Span, Unit
 from rules.model import Date, DateTime, FieldType, Number, Text, Value
 
 DAY_TYPES = (Date, DateTime)
@@ -268,19 +268,24 @@ class TemporalRule:
     yearly: bool = False
 
 
-# The table of rule-language.md. Minutes count from the instant, so the first moment after t is t + TICK.
+def _after(moment: datetime) -> datetime:
+    """The first moment that is later."""
+    return min(moment, NEVER) + TICK
+
+
+# The table of rule-language.md.
 TEMPORAL: Mapping[str, TemporalRule] = {
     "in the next": TemporalRule(
         days=lambda v, d, c: (c.shift_day(v, d, sign=-1), v),
-        moments=lambda v, d, c: Interval(start=c.shift(v, d, sign=-1), end=v + TICK),
+        moments=lambda v, d, c: Interval(start=c.shift(v, d, sign=-1), end=_after(v)),
     ),
     "in the last": TemporalRule(
         days=lambda v, d, c: (v, c.shift_day(v, d)),
-        moments=lambda v, d, c: Interval(start=v, end=c.shift(v, d) + TICK),
+        moments=lambda v, d, c: Interval(start=v, end=_after(c.shift(v, d))),
     ),
     "more than ago": TemporalRule(
         days=lambda v, d, c: (c.shift_day(v, d) + ONE_DAY, None),
-        moments=lambda v, d, c: Interval(start=c.shift(v, d) + TICK),
+        moments=lambda v, d, c: Interval(start=_after(c.shift(v, d))),
     ),
     "more than away": TemporalRule(
         days=lambda v, d, c: (None, c.shift_day(v, d, sign=-1) - ONE_DAY),
@@ -288,12 +293,12 @@ TEMPORAL: Mapping[str, TemporalRule] = {
     ),
     "passed": TemporalRule(
         days=lambda v, d, c: (c.shift_day(v, d) + ONE_DAY, None),
-        moments=lambda v, d, c: Interval(start=v + TICK),
+        moments=lambda v, d, c: Interval(start=_after(v)),
     ),
     "today": TemporalRule(days=lambda v, d, c: (v, v), moments=None),
     "anniversary in the next": TemporalRule(
         days=lambda v, d, c: (c.shift_day(v, d, sign=-1), v),
-        moments=lambda v, d, c: Interval(start=c.shift(v, d, sign=-1), end=v + TICK),
+        moments=lambda v, d, c: Interval(start=c.shift(v, d, sign=-1), end=_after(v)),
         yearly=True,
     ),
 }
@@ -383,7 +388,7 @@ class Temporal(Test):
 
     def _moments(self, rule: TemporalRule, value: datetime, at: At) -> Iterator[datetime]:
         if not rule.yearly:
-            yield min(max(value, BEGINNING), NEVER)
+            yield value
             return
         local = at.calendar.local(value)
         for day in islice(recurrences(local.date(), at.today), RECURRENCES_AHEAD):

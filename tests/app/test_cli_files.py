@@ -309,7 +309,7 @@ def test_rules_that_cannot_be_read_end_it_before_any_customer_is_decided(relance
     relance.writes("broken.yaml", "rule: [\n")
     said = evaluate(K1, rules=["broken.yaml"])
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("broken.yaml:2:1: error[Y001] ")
+    assert said.err.startswith("broken.yaml:1:8: error[Y001] not YAML: ")
     assert said.err.endswith("\n\n1 error\n")
 
 

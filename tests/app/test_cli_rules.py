@@ -63,7 +63,7 @@ BAD_RULES = {
     "broken YAML": (
         "rule: x\nwhen: [\n",
         [
-            "own/rule.yaml:3:1: error[Y001] not YAML: did not find expected node content",
+            "own/rule.yaml:2:8: error[Y001] not YAML: did not find expected node content",
             "      = help: check the indentation, brackets and quotes here and on the line above",
         ],
     ),

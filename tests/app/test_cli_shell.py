@@ -193,8 +193,8 @@ def test_pages_alone_are_served_without_a_worker(company_today):
 def test_an_address_that_cannot_be_listened_on_is_refused(company):
     port = company.post.port
     company.relance("serve", "--port", str(port)).refuses(
-        f"error: port {port} of 127.0.0.1: Address already in use; name another --port, or 0 for any"
+        f"error: 127.0.0.1 port {port}: Address already in use; name another --port, or 0 for any"
     )
     company.relance("serve", "--host", "no such host").refuses(
-        "error: --host no such host is no address of this machine"
+        "error: no such host port 8000: Name or service not known; name another --port, or 0 for any"
     )

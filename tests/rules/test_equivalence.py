@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -20,9 +20,10 @@ from rules.rulebase import Decision, RuleBase
 from tests.rules import oracle
 from tests.rules.strategies import TICK, Case, Company, cases, companies, starts
 
-EXAMPLES = int(os.environ.get("RELANCE_EQUIVALENCE_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("RELANCE_EQUIVALENCE_EXAMPLES", "80"))
 CUSTOMERS, MOMENTS = 4, 3  # of each rule base
 FAR = timedelta(days=3 * 365)
+LAST_MONTH = datetime(9999, 12, 1, tzinfo=UTC)  # of the calendar: at its very end business time cannot be counted
 
 Found: TypeAlias = frozenset[tuple[str, str]]
 
@@ -82,7 +83,7 @@ def test_the_next_check_is_the_first_moment_at_which_something_changes(data: st.
                 next(walk)
                 first = next((moment for moment, _ in walk), None)
                 assert first == near(decision.next_check, now)
-                if decision.next_check is not None:
+                if decision.next_check is not None and decision.next_check < LAST_MONTH:
                     later = oracle.decide(company.rules, case.records, decision.next_check, case.office)
                     assert later != found(decision)
 
@@ -118,7 +119,9 @@ def test_catching_up_passes_the_same_changes_as_an_uninterrupted_run(data: st.Da
 
     def parts(rulebase: RuleBase) -> Iterator[Decision]:
         for begin, end in zip([since, *cuts], [*cuts, until], strict=True):
-            yield from rulebase.replay(timeline, since=begin, until=end, people=company.people)
+            for decision in rulebase.replay(timeline, since=begin, until=end, people=company.people):
+                assert begin <= decision.now <= end
+                yield decision
 
     with rule_base(company) as rulebase:
         in_one_go = changes(rulebase.replay(timeline, since=since, until=until, people=company.people))
@@ -180,4 +183,5 @@ def check_reasons(
         walk = sorted(e for e in oracle.rule_edges(single, case.records, start, case.office) if start < e <= far)
         first = next((oracle.moment(e) for e in walk if holds(e) != reason.holds), None)
         assert first == near(reason.until, now)
-        assert reason.until is None or holds(oracle.micros(reason.until)) != reason.holds
+        if reason.until is not None and reason.until < LAST_MONTH:
+            assert holds(oracle.micros(reason.until)) != reason.holds

@@ -78,6 +78,11 @@ def test_every_condition_is_named_with_its_value_and_what_comes_of_it(rule: Rule
         ("when:\n  ends: in the next 90 days", dossier(), None),
         ("when:\n  ends: missing or passed", dossier(), None),
         ("when:\n  since: anniversary in the next 5 days", dossier(since="2020-06-10"), "2026-06-05"),
+        (
+            "when:\n  met: more than 2 weeks away",
+            dossier(met="9999-12-31T23:59:59.999999Z"),
+            "9999-12-17T23:59:59.999999",
+        ),
         # on the day itself, an hour later
         ("when:\n  met: anniversary in the next 5 days", dossier(met="2020-05-01T08:00Z"), "2027-04-26T08:00"),
         # from one anniversary to the next it is always less than two years
