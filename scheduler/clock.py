@@ -15,7 +15,6 @@ from store.session import Database, StoreUnavailable
 log = logging.getLogger("relance.clock")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-HOUSEKEEPING = timedelta(hours=1)
 
 
 def slot_of(now: datetime, period: timedelta) -> datetime:

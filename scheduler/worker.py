@@ -8,16 +8,20 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from domain.delivery import DeliveryState
 from notifiers.base import Notifier
 from scheduler.clock import Clock
 from scheduler.dispatch import Dispatched, Postman, dispatch_due
 from scheduler.evaluate import Outcome, Rules, evaluate_due
-from store import due, outbox
+from store import due, outbox, rulebases
 from store.session import Database
 
 log = logging.getLogger("relance.worker")
+
+AUDIT_EVERY = timedelta(hours=1)
+NEEDS_A_PERSON = (DeliveryState.FAILED, DeliveryState.DEAD, DeliveryState.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,10 @@ class Worker:
         """Everything that is due at `now`, batch by batch."""
         total = Outcome()
         while not stop():
+            live = rulebases.current(self.db)
+            if live is None or live.hash != self.rules.published.hash:
+                log.error("another rule base went live: this worker evaluates nothing until it is restarted")
+                return total
             outcome = evaluate_due(self.db, self.rules, now=now, owner=self.owner)
             total.add(outcome)
             for customer, reason in outcome.failed:
@@ -64,6 +72,7 @@ class Worker:
         ending = threading.Event()
         clock.every(tick_s, "evaluate", lambda now: self.evaluate(now=now, stop=ending.is_set))
         clock.every(tick_s, "dispatch", lambda now: self.dispatch(now=now, stop=ending.is_set))
+        clock.once_per(AUDIT_EVERY, "audit", self.db, self.audit)
         clock.start()
         try:
             yield
@@ -71,6 +80,16 @@ class Worker:
             ending.set()
             clock.stop()
             self.release()
+
+    def audit(self, now: datetime) -> None:
+        """Says what is stuck and needs a person; nothing when nothing is."""
+        counts = outbox.counts(self.db)
+        stuck = {f"{s} deliveries": counts[s] for s in NEEDS_A_PERSON if counts.get(s)}
+        late = due.due_count(self.db, now=now - AUDIT_EVERY)
+        stuck |= {"customers overdue": late} if late else {}
+        if stuck:
+            said = ", ".join(f"{count:,} {what}" for what, count in stuck.items())
+            log.error("needs a person: %s; relance doctor says more", said)
 
     def release(self) -> None:
         """Give back what is leased and not begun, so that nobody has to wait for the lease to end."""

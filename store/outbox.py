@@ -82,8 +82,9 @@ def sent(db: Database, delivery: Delivery, receipt: Receipt, *, now: datetime) -
 
 
 def retry(db: Database, delivery: Delivery, *, due_at: datetime, error: SendError | None = None) -> bool:
-    """Again at `due_at`. Without an error it was only postponed."""
-    return _settle(db, delivery, state=DeliveryState.READY, due_at=due_at, **(_last(error) if error else {}))
+    """Again at `due_at`, and written afresh then, unless it may have arrived before. Without an error: postponed."""
+    body = case((outbox.c.resends > 0, outbox.c.body))
+    return _settle(db, delivery, state=DeliveryState.READY, due_at=due_at, body=body, **(_last(error) if error else {}))
 
 
 def failed(db: Database, delivery: Delivery, error: SendError) -> bool:

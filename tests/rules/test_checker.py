@@ -468,7 +468,7 @@ def test_the_caret_stands_under_the_word_whatever_letters_come_before_it(write: 
 
 # --- mutations ---
 
-EXAMPLES = Path(os.environ.get("RELANCE_EXAMPLES", "/work/shared/design/examples"))
+EXAMPLES = Path(__file__).resolve().parents[2].parent / "shared" / "design" / "examples"
 MUTATIONS = int(os.environ.get("RELANCE_MUTATIONS", "2000"))
 STRANGE = [
     *"\t\n :{}[]&*!|>'\"%@`#,-?~",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import pytest
+
+from app.wiring import House, open_store
 from domain.recommendation import State
 from tests.story.relance import Relance, contract, customer, person
 
@@ -51,6 +54,18 @@ def test_a_rule_says_nothing_about_the_time_before_it_was_there(relance: Relance
 def test_a_restart_with_the_same_rules_looks_at_nobody(relance: Relance) -> None:
     relance.has(contract("C1", ends="2027-01-07")).runs()
     assert relance.restarts().runs().evaluated.customers == 0
+
+
+def test_a_worker_that_still_has_the_old_rules_stands_aside_and_says_so(
+    relance: Relance, caplog: pytest.LogCaptureFixture
+) -> None:
+    relance.knows("ending", ending(10)).has(contract("C1", ends="2027-01-07"))
+    with open_store(relance.house.settings) as db:
+        old = House.build(relance.house.settings, db).worker(now=relance.now)
+        relance.knows("ending", ending(200))
+        assert old.evaluate(now=relance.now).customers == 0
+    assert "another rule base went live" in caplog.text
+    assert relance.runs().evaluated.raised == 1
 
 
 def test_a_withdrawn_rule_takes_its_recommendations_with_it(relance: Relance) -> None:

@@ -48,6 +48,31 @@ def test_a_refused_connection_is_tried_again_with_growing_delays_and_sent_once(r
     assert arrived(relance) == ["lena"]
 
 
+def test_a_mail_that_is_tried_again_says_what_is_true_by_then(relance: Relance) -> None:
+    relance.has(contract("C1", ends="2027-01-07", annual_value="1000")).at("2026-10-09")
+    relance.post.closes()
+    relance.runs()
+    relance.has(contract("C1", ends="2027-01-07", annual_value="2500"))
+    relance.post.opens()
+    relance.at("2026-10-10").runs()
+    (mail,) = relance.mailbox(SELLER)
+    assert "2,500" in mail.text
+
+
+def test_what_is_stuck_is_said_once_an_hour_until_a_person_looks(
+    relance: Relance, caplog: pytest.LogCaptureFixture
+) -> None:
+    relance.runs()
+    relance.worker.audit(relance.now)
+    assert "needs a person" not in caplog.text
+
+    reminders_for(relance, "lena")
+    relance.post.refuses["lena@example.com"] = "550 no such user here"
+    relance.runs()
+    relance.worker.audit(relance.now)
+    assert "needs a person: 1 failed deliveries" in caplog.text
+
+
 def test_a_server_that_is_down_costs_one_attempt_and_everyone_is_mailed_after_it(relance: Relance) -> None:
     reminders_for(relance, "anna", "ben", "carla")
     relance.post.closes()
