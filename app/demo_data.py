@@ -23,6 +23,21 @@ from rules.model import Model
 
 T = TypeVar("T")
 
+NUMBERED = {  # what the numbers of each kind begin with
+    "customer": "K",
+    "lead": "L",
+    "opportunity": "O",
+    "quote": "Q",
+    "order": "B",
+    "delivery": "D",
+    "contract": "C",
+    "invoice": "R",
+    "complaint": "X",
+    "interaction": "A",
+    "holding": "H",
+    "product": "P",
+}
+
 HISTORY_DAYS = 800  # how far back sales are written in detail
 CUSTOMER_AGE_DAYS = 12 * 365
 SALES_A_YEAR = {"private": 0.8, "sme": 1.9, "corporate": 3.6}
@@ -326,11 +341,13 @@ class _Story:
     def enquiry(self) -> None:
         """A lead that came in with no more than an address."""
         owner = self.rng.choice([p for p in PEOPLE if p.id not in MANAGERS])
+        region = self.rng.choice([r for r in REGIONS if r.office == owner.office])
         product = self.rng.choice(PRODUCTS)
         created = self.now - timedelta(hours=self.rng.uniform(1, 90))
         self.add(
             "lead",
             None,
+            name=self.name(1, self.rng.choice(("private", "sme")), region),
             owner=owner.id,
             status="new",
             created_at=created,
@@ -594,7 +611,7 @@ class _Story:
     def add(self, kind: str, customer: _Customer | None, /, **raw: date | Decimal | str | bool | int | None) -> str:
         """Write a record as the model takes it; its id."""
         self.numbers[kind] += 1
-        id_ = f"{kind}-{self.numbers[kind]:05}"
+        id_ = f"{NUMBERED[kind]}-{self.numbers[kind]:05}"
         values = {name: value.isoformat() if isinstance(value, date) else value for name, value in raw.items()}
         fields, refused = self.model.canonical(kind, values)
         assert not refused, refused[0].message

@@ -58,9 +58,11 @@ class Dossier:
 
     @property
     def name(self) -> str:
-        """What people call the customer; the id where no name is known."""
-        customer = self.customer
-        return str(customer.fields.get("name", self.id)) if customer else self.id
+        """What people call the customer, or the one record that has none; the id where no name is known."""
+        named = self.customer or (self.records[0] if len(self.records) == 1 else None)
+        if named is None:
+            return self.id
+        return str(named.fields.get("name", named.id if named.kind == CUSTOMER else named.ref))
 
     def record(self, ref: RecordRef) -> Record | None:
         return next((r for r in self.records if r.kind == ref.kind and r.id == ref.id), None)

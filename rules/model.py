@@ -17,7 +17,8 @@ Fact: TypeAlias = dict[str, Value]
 """A record with typed values. `id` is always there; a missing field is absent."""
 
 USER = "user"  # refs to people; not a kind of record
-NUMBER_LIMIT = Decimal(10) ** 18
+DIGITS, DECIMALS = 18, 100  # of a number, before and after its point
+NUMBER_LIMIT = Decimal(10) ** DIGITS
 YES_NO = {"yes": True, "true": True, "no": False, "false": False}
 
 
@@ -75,8 +76,8 @@ class Number(FieldType):
             raise ValueError("is not a number") from None
         if not number.is_finite():
             raise ValueError("is not a finite number")
-        if abs(number) >= NUMBER_LIMIT:
-            raise ValueError("is beyond 18 digits")
+        if abs(number) >= NUMBER_LIMIT or int(number.as_tuple().exponent) < -DECIMALS:
+            raise ValueError(f"is beyond {DIGITS} digits, or {DECIMALS} decimals")
         return number
 
     def write(self, value: Value) -> Scalar:

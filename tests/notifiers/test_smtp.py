@@ -186,7 +186,7 @@ def test_a_server_that_hangs_up_is_down_and_the_next_mail_connects_anew():
         ({"BODY": SILENCE}, "body", {"server_down", "uncertain"}),
         ({"BODY": "nonsense"}, "body", {"server_down", "uncertain"}),
     ],
-    ids=str,
+    ids=lambda part: " ".join(sorted(part)) if isinstance(part, set) else str(part),
 )
 def test_what_a_failure_means_follows_from_where_it_happened(answers: dict[str, str], phase: str, meaning: set[str]):
     async def scenario() -> None:
