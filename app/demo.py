@@ -18,7 +18,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from app.cli.output import CommandError, note, say
-from app.demo_data import PEOPLE, DemoCompany, company
+from app.demo_data import DemoCompany, company
+from app.demo_world import PEOPLE
 from app.pages import address, listening, serving
 from app.settings import Mail, Settings
 from app.wiring import House, open_store, utc_now

@@ -15,6 +15,20 @@ from decimal import Decimal
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from app.demo_world import (
+    AWKWARD,
+    FANCY,
+    INDUSTRIES,
+    MANAGERS,
+    OFFICES,
+    PEOPLE,
+    PRODUCTS,
+    REGIONS,
+    SOURCES,
+    TRADES,
+    Product,
+    Region,
+)
 from domain.calendar import add_months
 from domain.person import Person
 from domain.record import CUSTOMER, Record
@@ -58,28 +72,6 @@ class DemoCompany:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Region:
-    """Where customers are, and which office looks after them."""
-
-    country: str
-    office: str
-    share: int  # of all customers, in percent
-    language: str
-    cities: tuple[str, ...]
-    first: tuple[str, ...]
-    last: tuple[str, ...]
-    legal: tuple[str, ...]
-    dial: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Product:
-    name: str
-    price: int  # a year for a service, once for goods; of the smallest customer
-    line: str | None = None  # the line of its contract; None: goods, nothing to renew
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Customer:
     id: str
     segment: str
@@ -92,160 +84,10 @@ class _Sale:
     """What one sale is about, and whether it comes about. `renews`: the contract it prolongs, the day after its end."""
 
     customer: _Customer
-    product: _Product
+    product: Product
     type: str
     won: bool
     renews: tuple[str, date] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Office:
-    zone: str
-    hours: str
-    closed: tuple[tuple[int, int], ...]  # (month, day), every year
-
-
-OFFICES: Mapping[str, _Office] = {
-    "zurich": _Office(
-        zone="Europe/Zurich",
-        hours="{mon-thu: 08:00-12:00 13:00-17:30, fri: 08:00-12:00 13:00-16:00}",
-        closed=((1, 1), (1, 2), (5, 1), (8, 1), (12, 25), (12, 26)),
-    ),
-    "new-york": _Office(
-        zone="America/New_York", hours="{mon-fri: 09:00-17:30}", closed=((1, 1), (6, 19), (7, 4), (11, 11), (12, 25))
-    ),
-    "sydney": _Office(
-        zone="Australia/Sydney", hours="{mon-fri: 08:30-17:00}", closed=((1, 1), (1, 26), (4, 25), (12, 25), (12, 26))
-    ),
-}
-TEAMS = {"zurich": "europe", "new-york": "americas", "sydney": "pacific"}
-
-
-def _person(id_: str, name: str, office: str, language: str, manager: str | None) -> Person:
-    return Person(
-        id=id_,
-        name=name,
-        email=f"{id_}@example.com",
-        manager=manager,
-        team=TEAMS[office],
-        language=language,
-        timezone=OFFICES[office].zone,
-        office=office,
-    )
-
-
-PEOPLE = (
-    _person("regula", "Regula Ammann", "zurich", "de", None),
-    _person("beat", "Beat Kälin", "zurich", "de", "regula"),
-    _person("chantal", "Chantal Rochat", "zurich", "en", "regula"),
-    _person("luca", "Luca Bernasconi", "zurich", "de", "regula"),
-    _person("anna", "Anna Grüter", "zurich", "de", "regula"),
-    _person("dana", "Dana Whitfield", "new-york", "en", "regula"),
-    _person("marcus", "Marcus O’Neill", "new-york", "en", "dana"),
-    _person("priya", "Priya Raman", "new-york", "en", "dana"),
-    _person("hamish", "Hamish Doyle", "sydney", "en", "regula"),
-    _person("mei", "Mei Tran", "sydney", "en", "hamish"),
-    _person("jonas", "Jonas Weidmann", "sydney", "de", "hamish"),
-)
-MANAGERS = frozenset({"regula", "dana", "hamish"})
-
-REGIONS = (
-    _Region(
-        country="CH",
-        office="zurich",
-        share=40,
-        language="de",
-        dial="+41 44",
-        cities=("Zürich", "Bern", "Basel", "Luzern", "St. Gallen", "Winterthur", "Chur", "Zug", "Thun", "Aarau"),
-        first=("Urs", "Vreni", "Reto", "Sandra", "Köbi", "Nadja", "Stefan", "Ursina", "Fabio", "Heidi", "Noah", "Mia"),
-        last=("Müller", "Meier", "Zgraggen", "Bühler", "Hürlimann", "Ackermann", "Frei", "Wyss", "Näf", "Odermatt"),
-        legal=("AG", "GmbH", "Genossenschaft", "& Co. AG", "& Söhne"),
-    ),
-    _Region(
-        country="CH",
-        office="zurich",
-        share=12,
-        language="fr",
-        dial="+41 21",
-        cities=("Lausanne", "Genève", "Neuchâtel", "Fribourg", "Sion", "Vevey", "Yverdon"),
-        first=("Amélie", "Loïc", "Noémie", "Hervé", "Zoé", "François", "Inès", "Gaël"),
-        last=("Favre", "Rochat", "Dubuis", "Perrin", "Chappuis", "Gaillard", "Crettenand", "Jaquet"),
-        legal=("SA", "Sàrl", "& Fils SA", "Coopérative"),
-    ),
-    _Region(
-        country="DE",
-        office="zurich",
-        share=16,
-        language="de",
-        dial="+49 89",
-        cities=("München", "Stuttgart", "Freiburg", "Konstanz", "Ulm", "Augsburg", "Köln", "Lübeck"),
-        first=("Jürgen", "Sabine", "Björn", "Käthe", "Matthias", "Ayşe", "Leon", "Greta"),
-        last=("Schröder", "Weiß", "Krüger", "Yıldız", "Hoffmann", "Größer", "Lindemann", "Vogt"),
-        legal=("GmbH", "GmbH & Co. KG", "AG", "e. K.", "SE"),
-    ),
-    _Region(
-        country="US",
-        office="new-york",
-        share=19,
-        language="en",
-        dial="+1 212",
-        cities=("Brooklyn", "Hoboken", "Albany", "Boston", "Newark", "Hartford", "Providence", "Philadelphia"),
-        first=("Ashley", "Tyrone", "Maria", "Ethan", "Grace", "Deshawn", "Olivia", "José"),
-        last=("Johnson", "O'Malley", "Garcia", "Kowalski", "Washington", "Nguyen", "Petersen", "Goldberg"),
-        legal=("Inc.", "LLC", "Corp.", "& Sons, Inc.", "LP"),
-    ),
-    _Region(
-        country="AU",
-        office="sydney",
-        share=13,
-        language="en",
-        dial="+61 2",
-        cities=("Parramatta", "Newcastle", "Wollongong", "Geelong", "Ballarat", "Cairns", "Hobart"),
-        first=("Bruce", "Kylie", "Liam", "Matilda", "Cooper", "Ngaire", "Jack", "Thi"),
-        last=("Smith", "Nguyen", "McAllister", "Papadopoulos", "Walker", "Singh", "D'Souza", "Kelly"),
-        legal=("Pty Ltd", "Pty. Limited", "Ltd", "& Co Pty Ltd"),
-    ),
-)
-TRADES = {
-    "de": ("Bau", "Logistik", "Treuhand", "Maschinen", "Holzbau", "Garage", "Gastro", "Praxis", "Metall", "Reisen"),
-    "fr": ("Bâtiment", "Logistique", "Fiduciaire", "Horlogerie", "Vins", "Transports", "Traiteur", "Menuiserie"),
-    "en": ("Freight", "Builders", "Dental", "Hardware", "Foods", "Legal", "Motors", "Realty", "Textiles", "Brewing"),
-}
-FANCY = ("Alpha", "Bluestone", "Nordstern", "Quartz", "Helix", "Edelweiss", "Summit", "Vega", "Kestrel", "Lumen")
-INDUSTRIES = ("construction", "healthcare", "hospitality", "manufacturing", "public_sector", "retail", "services")
-SOURCES = ("website", "trade fair", "referral", "phone", "newsletter", "partner")
-PRODUCTS = (
-    _Product(name="Fibre Access", price=900, line="service"),
-    _Product(name="Fibre Backup", price=420, line="service"),
-    _Product(name="SD-WAN", price=1500, line="service"),
-    _Product(name="Managed Wi-Fi", price=700, line="service"),
-    _Product(name="Managed Firewall", price=1100, line="service"),
-    _Product(name="Cloud Telephony", price=600, line="service"),
-    _Product(name="Backup Vault", price=380, line="licence"),
-    _Product(name="Endpoint Protection", price=260, line="licence"),
-    _Product(name="Hardware Care", price=320, line="maintenance"),
-    _Product(name="Router M4", price=480),
-    _Product(name="Switch 48P", price=1300),
-    _Product(name="Desk Phone", price=190),
-    _Product(name="Meeting Room Kit", price=2400),
-    _Product(name="Cabling", price=1700),
-)
-# Real data has them all: what is neither Latin nor short, and what looks like code to somebody.
-AWKWARD = (
-    'Müller & Söhne "Zum Löwen" GmbH',
-    "<b>Bold</b> Ventures, Inc.",
-    "شركة النور للتجارة",
-    "O'Brien & D'Angelo's Pty Ltd",
-    "{{ 7 * 7 }} Templating LLC",
-    '=HYPERLINK("https://example.com") Ltd',
-    "מאפיית השחר בע״מ",
-    "東京精密株式会社",
-    "Robert'); DROP TABLE customers;--",
-    "Vereinigte Donaudampfschifffahrtsgesellschaftskapitänsmützenhersteller und Zulieferer für Uniformen, Abzeichen, "
-    "Seile und Signalflaggen Aktiengesellschaft in Liquidation, vormals Gebrüder Zwygart & Cie.",
-    "Ye Olde ☕ Shoppe 🚀",
-    "null",
-)
 
 
 def company(*, seed: int, customers: int = 500, now: datetime) -> DemoCompany:
@@ -328,7 +170,7 @@ class _Story:
         if self.chance(0.2):
             self.complaint(customer, self.moment(customer, self.rng.uniform(0, 180)), "Nobody calls back")
 
-    def name(self, number: int, segment: str, region: _Region) -> str:
+    def name(self, number: int, segment: str, region: Region) -> str:
         awkward, position = divmod(number, AWKWARD_EVERY)
         if position == AWKWARD_EVERY // 2 and awkward < len(AWKWARD):
             return AWKWARD[awkward]

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from domain.recommendation import Verdict
 from domain.record import CUSTOMER
-from rules.model import USER_FIELDS, Date, DateTime, FieldType, Model, Number, Ref
-from rules.phrases import Wrong, parse_span, read_test
+from rules.conditions import ConditionReader, Fields
+from rules.model import USER_FIELDS, Date, DateTime, Model, Number, Ref
+from rules.phrases import Wrong, parse_span
 from rules.problems import Place, Problems, suggestion
 from rules.rule import (
     Condition,
@@ -21,7 +22,6 @@ from rules.rule import (
     Escalation,
     HoldsBack,
     Link,
-    Relation,
     Repeat,
     Rollout,
     Rule,
@@ -29,11 +29,10 @@ from rules.rule import (
     Target,
     Texts,
     Then,
-    Tie,
     Who,
 )
 from rules.say import BadTemplate, references
-from rules.source import Mapping, Node, Scalar, Sequence
+from rules.source import Mapping, Node, Scalar, listed
 from rules.stories import read_tests
 from rules.vocabulary import LANGUAGES, Company, check_keys
 
@@ -46,8 +45,6 @@ THEN_KEYS = (
 T = TypeVar("T")
 
 CHANNELS = ("email", "chat", "inbox", "digest")
-NO_LINKS = "it has none: name a field of the record itself"
-SAME_TYPE = "tie by a field that both have of the same type"
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 ACTION = re.compile(r"dialog [\w-]+|webhook [\w.-]+|open https?://\S+|call|handover \S.*")
 ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -77,7 +74,7 @@ class RuleReader:
             )
         if kind is None:
             return None
-        conditions = _Conditions(reader=self, kind=kind)
+        conditions = ConditionReader(fields=self.fields, kind=kind, zone=self.company.zone)
         when = tuple(conditions.when(document.get("when")))
         any_of = tuple(conditions.any_of(document.get("any of")))
         with_ = tuple(conditions.relations(document.get("with")))
@@ -109,6 +106,10 @@ class RuleReader:
             place=document.entries[0][0].at,
         )
 
+    @property
+    def fields(self) -> Fields:
+        return Fields(model=self.model, problems=self.problems)
+
     def _subject(self, document: Mapping) -> str | None:
         node = document.get("for each")
         if node is None:
@@ -123,29 +124,6 @@ class RuleReader:
             self.problems.error("R100", node.at, f'no kind "{node}"', suggestion(str(node), self.model.kinds))
             return None
         return str(node)
-
-    # --- fields ---
-
-    def link(self, kind: str, path: str, at: Place, *, own_name: bool = False) -> tuple[Link, FieldType] | None:
-        """A dotted path from a record of a kind. `own_name`: `contract.line` on a contract means its own line."""
-        parts = path.split(".")
-        if own_name and len(parts) > 1 and parts[0] == kind and parts[0] not in self.model.kinds[kind].fields:
-            parts = parts[1:]
-        refs: list[tuple[str, str]] = []
-        fields = self.model.kinds[kind].fields
-        for part in parts[:-1]:
-            type_ = fields.get(part)
-            if not isinstance(type_, Ref) or type_.kind not in self.model.kinds:
-                links = [f for f, t in fields.items() if isinstance(t, Ref) and t.kind in self.model.kinds]
-                self.problems.error("R102", at, f'{kind} has no link "{part}"', suggestion(part, links) or NO_LINKS)
-                return None
-            refs.append((part, type_.kind))
-            kind, fields = type_.kind, self.model.kinds[type_.kind].fields
-        type_ = fields.get(parts[-1])
-        if type_ is None:
-            self.problems.error("R101", at, f'{kind} has no field "{parts[-1]}"', suggestion(parts[-1], fields))
-            return None
-        return Link(refs=tuple(refs), field=parts[-1]), type_
 
     # --- then ---
 
@@ -165,16 +143,16 @@ class RuleReader:
         instead = node.get("or")
         parts: dict[str, object] = {
             "do": do,
-            "instead": tuple(a for n in _listed(instead) if (a := self._action(n))),
-            "channels": tuple(w for n in _listed(node.get("channel")) if (w := self._one_of(n, CHANNELS, "channel"))),
+            "instead": tuple(a for n in listed(instead) if (a := self._action(n))),
+            "channels": tuple(w for n in listed(node.get("channel")) if (w := self._one_of(n, CHANNELS, "channel"))),
             "due": self._reading(node.get("due"), lambda n: self._due(n, kind, when)),
             "worth": self._reading(node.get("worth"), lambda n: self._worth(n, kind)),
             "repeat": self._reading(node.get("repeat"), self._repeat),
-            "escalate": tuple(e for n in _listed(node.get("escalate")) if (e := self._reading(n, self._escalation))),
+            "escalate": tuple(e for n in listed(node.get("escalate")) if (e := self._reading(n, self._escalation))),
             "holds_back": self._reading(node.get("holds back"), self._holds_back),
         }
         if node.get("to") is not None:
-            parts["to"] = tuple(t for n in _listed(node.get("to")) if (t := self._reading(n, self._target)))
+            parts["to"] = tuple(t for n in listed(node.get("to")) if (t := self._reading(n, self._target)))
         if node.get("weight") is not None:
             parts["weight"] = self._reading(node.get("weight"), self._weight) or 100
         if str(verdict) not in verdicts or say is None:
@@ -259,7 +237,7 @@ class RuleReader:
             return Due(kind=DueKind.IN, span=parse_span(text.removeprefix("in "), node.at))
         if match := re.fullmatch(r"(.+?) before (\S+)", text):
             span = parse_span(match[1], node.at)
-            found = self.link(kind, match[2], node.at.within(match[2]), own_name=True)
+            found = self.fields.link(kind, match[2], node.at.within(match[2]), own_name=True)
             if found and not isinstance(found[1], Date | DateTime):
                 raise Wrong(code="R203", message=f"{match[2]} is {found[1].says}", help="name a date", place=node.at)
             return Due(kind=DueKind.BEFORE, span=span, link=found[0] if found else None)
@@ -272,7 +250,7 @@ class RuleReader:
             number = Number().read(text, self.company.zone)
             assert isinstance(number, Decimal)
             return number
-        found = self.link(kind, text, node.at, own_name=True)
+        found = self.fields.link(kind, text, node.at, own_name=True)
         if found and not isinstance(found[1], Number):
             raise Wrong(
                 code="R203",
@@ -321,7 +299,7 @@ class RuleReader:
                 help="as in {after: 5 days, to: owner.manager}",
                 place=node.at,
             )
-        return Escalation(after=parse_span(str(after), after.at), to=tuple(self._target(n) for n in _listed(to)))
+        return Escalation(after=parse_span(str(after), after.at), to=tuple(self._target(n) for n in listed(to)))
 
     def _holds_back(self, node: Node) -> HoldsBack:
         if not isinstance(node, Mapping) or node.get("tags") is None:
@@ -384,146 +362,13 @@ class RuleReader:
                 return None
 
     def _words(self, node: Node | None) -> tuple[str, ...]:
-        return tuple(str(item) for item in _listed(node))
+        return tuple(str(item) for item in listed(node))
 
     def _one_of(self, node: Node, allowed: tuple[str, ...], what: str) -> str | None:
         if str(node) in allowed:
             return str(node)
         self.problems.error("R201", node.at, f'"{node}" is not a {what}', suggestion(str(node), allowed))
         return None
-
-
-@dataclass(slots=True, kw_only=True)
-class _Conditions:
-    """The condition tree of one rule."""
-
-    reader: RuleReader
-    kind: str
-
-    def when(self, node: Node | None) -> Iterator[Condition]:
-        if node is None:
-            return
-        if not isinstance(node, Mapping):
-            self._problem("R201", node.at, "`when` is a map", "as in when: {status: active}")
-            return
-        for key, value in node:
-            condition = self._condition(self.kind, key, value)
-            if condition:
-                yield condition
-
-    def any_of(self, node: Node | None) -> Iterator[tuple[Condition, ...]]:
-        if node is not None and not (isinstance(node, Sequence) and node.items):
-            self._problem(
-                "R201", node.at, "`any of` is a list of maps", "as in any of: [{status: new}, {score: above 5}]"
-            )
-            return
-        for item in _listed(node):
-            yield tuple(self.when(item))
-
-    def relations(self, node: Node | None) -> Iterator[Relation]:
-        for item in _listed(node):
-            for key, value in item if isinstance(item, Mapping) else ():
-                relation = self._relation(key, value)
-                if relation:
-                    yield relation
-            if not isinstance(item, Mapping):
-                self._problem("R201", item.at, "is not a relation", "as in - opportunity: {contract: this}")
-
-    def _relation(self, kind: Scalar, node: Node) -> Relation | None:
-        if kind.text not in self.reader.model.kinds:
-            self._problem("R100", kind.at, f'no kind "{kind}"', suggestion(kind.text, self.reader.model.kinds))
-            return None
-        if not isinstance(node, Mapping):
-            self._problem("R201", node.at, "is not a relation", "as in opportunity: {contract: this, stage: open}")
-            return None
-        ties: list[tuple[str, Tie]] = []
-        conditions: list[Condition] = []
-        count = None
-        for key, value in node:
-            if key.text == "count":
-                count = read_test(
-                    value, key.text, Number(), zone=self.reader.company.zone, problems=self.reader.problems
-                )
-            elif isinstance(value, Scalar) and value.text in (Tie.THIS, Tie.SAME):
-                if self._tie(kind.text, key, Tie(value.text)):
-                    ties.append((key.text, Tie(value.text)))
-            elif condition := self._condition(kind.text, key, value):
-                conditions.append(condition)
-        if not ties and not any(isinstance(v, Scalar) and v.text in (Tie.THIS, Tie.SAME) for _, v in node):
-            self._problem(
-                "R301",
-                kind.at,
-                f"{kind} is not tied to the {self.kind}: it would count for every {self.kind}",
-                f"add {self._tie_help(kind.text)}",
-            )
-            return None
-        return Relation(
-            kind=kind.text, ties=tuple(ties), conditions=tuple(conditions), count=count, words=f"{kind}: {node}"
-        )
-
-    def _tie(self, kind: str, field: Scalar, tie: Tie) -> bool:
-        model = self.reader.model
-        found = self.reader.link(kind, field.text, field.at)
-        if found is None:
-            return False
-        type_ = found[1]
-        if found[0].refs:
-            self._problem("R301", field.at, "a tie is a field of the record itself", "name a field without dots")
-            return False
-        if tie is Tie.THIS and not (isinstance(type_, Ref) and type_.kind == self.kind):
-            links = [f for f, t in model.kinds[kind].fields.items() if isinstance(t, Ref) and t.kind == self.kind]
-            help_ = f"use {' or '.join(links)}" if links else "use `customer: same`"
-            self._problem("R301", field.at, f"{field} of {kind} does not name a {self.kind}", help_)
-            return False
-        own = model.kinds[self.kind].fields.get(field.text)
-        if tie is Tie.SAME and own is None:
-            help_ = suggestion(field.text, model.kinds[self.kind].fields)
-            self._problem("R101", field.at, f'{self.kind} has no field "{field}" to be the same as', help_)
-            return False
-        if tie is Tie.SAME and own is not None and type(own) is not type(type_):
-            self._problem("R203", field.at, f"{field} is {type_.says} here and {own.says} there", SAME_TYPE)
-            return False
-        return True
-
-    def _tie_help(self, kind: str) -> str:
-        fields = self.reader.model.kinds[kind].fields
-        direct = [f for f, t in fields.items() if isinstance(t, Ref) and t.kind == self.kind]
-        return " or ".join(f"`{f}: this`" for f in direct) if direct else "`customer: same`"
-
-    def _condition(self, kind: str, key: Scalar, value: Node) -> Condition | None:
-        if isinstance(value, Scalar) and not value.text and value.at.column == key.at.column + key.at.length:
-            help_ = 'a comma begins a new key here: put quotes around "none of a, b"'
-            self._problem("R101", key.at, f'{kind} has no field "{key}" without a test', help_)
-            return None
-        found = self.reader.link(kind, key.text, key.at)
-        if found is None:
-            return None
-        link, type_ = found
-        if isinstance(value, Scalar) and value.text in (Tie.THIS, Tie.SAME) and isinstance(type_, Ref):
-            self._problem("R201", value.at, f'"{value}" belongs into a relation', "use it in `with` or `unless`")
-            return None
-        test = read_test(value, key.text, type_, zone=self.reader.company.zone, problems=self.reader.problems)
-        return Condition(link=link, type=type_, test=test, words=_words_of(value)) if test else None
-
-    def _problem(self, code: str, at: Place, message: str, help_: str | None) -> None:
-        self.reader.problems.error(code, at, message, help_)
-
-
-def _words_of(node: Node) -> str:
-    return " ".join(str(node).split())
-
-
-def _listed(node: Node | None) -> tuple[Node, ...]:
-    """A list, or one thing where a list may stand."""
-    match node:
-        case None:
-            return ()
-        case Sequence():
-            return node.items
-        case Scalar() if node.is_null:
-            return ()
-        case _:
-            return (node,)
 
 
 def _scalars(node: Node | None) -> Iterator[Scalar]:

@@ -75,6 +75,19 @@ class Mapping:
 Node: TypeAlias = Scalar | Sequence | Mapping
 
 
+def listed(node: Node | None) -> tuple[Node, ...]:
+    """A list, or one thing where a list may stand."""
+    match node:
+        case None:
+            return ()
+        case Sequence():
+            return node.items
+        case Scalar() if node.is_null:
+            return ()
+        case _:
+            return (node,)
+
+
 def _missing(name: str) -> Scalar:
     raise KeyError(name)
 
