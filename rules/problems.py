@@ -44,13 +44,13 @@ class Problem:
     severity: Severity = Severity.ERROR
 
     def __str__(self) -> str:
-        """The finding as a person reads it: place, the line, a caret, the way out."""
+        """The finding as a person reads it: place, the line and a caret where there is a line, the way out."""
         place = self.place
-        number = f"{place.line:>5}"
-        head = f"{place.file}:{place.line}:{place.column}: {self.severity}[{self.code}] {_printable(self.message)}"
-        shown = _printable(place.text)
-        marked = max(1, min(place.length, len(shown) - place.column + 1))
-        lines = [head, f"{number} | {shown}", f"{'':>5} | {' ' * (place.column - 1)}{'^' * marked}"]
+        lines = [f"{place.file}:{place.line}:{place.column}: {self.severity}[{self.code}] {_printable(self.message)}"]
+        if place.text:
+            shown = _printable(place.text)
+            marked = max(1, min(place.length, len(shown) - place.column + 1))
+            lines += [f"{place.line:>5} | {shown}", f"{'':>5} | {' ' * (place.column - 1)}{'^' * marked}"]
         if self.help:
             lines.append(f"{'':>5} = help: {_printable(self.help)}")
         return "\n".join(lines)
