@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from rules.model import Fact, Facts
-from rules.operators import At
+from rules.operators import At, Temporal
 from rules.rule import Condition, Link, Relation, Rule, Tie
 
 Hit: TypeAlias = tuple[int, Fact]
@@ -76,11 +76,16 @@ class _Writer:
         known = next((n for n, v in self.constants.items() if type(v) is type(value) and v == value), None)
         if known is not None:
             return known
-        name = f"c{len(self.constants)}"
-        self.constants[name] = value
-        if not callable(value):
+        if callable(value):
+            name = self._free(_called(value))
+        else:
+            name = f"c{len(self.constants)}"
             self.lines.append(f"# {name} = {value}")
+        self.constants[name] = value
         return name
+
+    def _free(self, name: str) -> str:
+        return name if name not in self.constants else f"{name}_{len(self.constants)}"
 
     def rule(self, index: int, rule: Rule) -> None:
         """The relations of a rule, and the rule as one predicate on a subject at a moment."""
@@ -144,6 +149,12 @@ class _Writer:
             answer,
             "",
         ]
+
+
+def _called(function: Callable[..., object]) -> str:
+    """What the source calls a function: `in_the_next_90_days` for the test of that phrase."""
+    test = getattr(function, "__self__", None)
+    return re.sub(r"\W+", "_", str(test)) if isinstance(test, Temporal) else function.__name__
 
 
 def _variable(link: Link) -> str:

@@ -338,6 +338,9 @@ class Temporal(Test):
     def yearly(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return TEMPORAL[self.phrase].yearly
 
+    def __str__(self) -> str:
+        return f"{self.phrase} {self.span}" if self.span.count else self.phrase
+
     def holds(self, value: Value | None, at: At) -> bool:
         if self.reach is not None and type(value) is date:
             first, last = self.reach
