@@ -42,7 +42,6 @@ class Unit(StrEnum):
 
 
 SHORTER_THAN_A_DAY = frozenset({Unit.MINUTES, Unit.HOURS, Unit.BUSINESS_HOURS})
-BUSINESS = frozenset({Unit.BUSINESS_HOURS, Unit.BUSINESS_DAYS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,6 +88,14 @@ class Dispatched:
     unknown: int = 0
     server_down: bool = False
 
+    def add(self, other: Dispatched) -> None:
+        self.claimed += other.claimed
+        self.sent += other.sent
+        self.retried += other.retried
+        self.failed += other.failed
+        self.unknown += other.unknown
+        self.server_down |= other.server_down
+
 
 async def dispatch_due(
     db: Database,

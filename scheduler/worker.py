@@ -38,8 +38,7 @@ class Worker:
         """Everything that is due at `now`, batch by batch."""
         total = Outcome()
         while not stop():
-            live = rulebases.current(self.db)
-            if live is None or live.hash != self.rules.published.hash:
+            if rulebases.live_hash(self.db) != self.rules.published.hash:
                 log.error("another rule base went live: this worker evaluates nothing until it is restarted")
                 return total
             outcome = evaluate_due(self.db, self.rules, now=now, owner=self.owner)
@@ -57,11 +56,7 @@ class Worker:
             outcome = asyncio.run(
                 dispatch_due(self.db, self.postman, self.notifier, now=now, owner=self.owner, stop=stop)
             )
-            total.claimed += outcome.claimed
-            total.sent += outcome.sent
-            total.retried += outcome.retried
-            total.failed += outcome.failed
-            total.unknown += outcome.unknown
+            total.add(outcome)
             if outcome.claimed == 0 or outcome.server_down:
                 return total
         return total
