@@ -43,8 +43,9 @@ def preview_mail(
     dossier = dossiers.load(house.db, customer)
     if dossier is None:
         raise NothingToShow(f'there is no customer "{customer}"')
-    facts = base.facts(dossier)
-    decision = base.decide(dossier, now=now)
+    known = people.load(house.db)
+    decision = base.decide(dossier, now=now, people=known)
+    facts = decision.facts
     matching = [m for m in decision.matches if m.rule == rule_id and subject in (None, m.subject.id)]
     ids = [str(f["id"]) for f in facts.of.get(rule.subject, ())]
     if subject is not None and subject not in ids:
@@ -52,9 +53,8 @@ def preview_mail(
     if not ids:
         raise NothingToShow(f"{customer} has no {rule.subject}")
     match = matching[0] if matching else Match(rule=rule_id, subject=RecordRef(kind=rule.subject, id=subject or ids[0]))
-    known = people.load(house.db)
     live = rulebases.current(house.db)
-    advice = base.advise(match, facts, now=now, opened_at=now, people=known, language=language)
+    advice = base.advise(match, facts, opened_at=now, language=language)
     recommendation = Recommendation(
         id=recommendation_id(dossier=dossier.id, match=match, opened_at=now),
         dossier=dossier.id,

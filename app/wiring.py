@@ -82,7 +82,7 @@ class House:
             self.db,
             hash=self.base.hash,
             rules={rule.id: rule.hash for rule in self.base.rules},
-            kinds=frozenset(kind for rule in self.base.rules for kind in rule.reads()),
+            kinds=self.base.reads(),
             now=now,
         )
         nobody = self.settings.nobody
@@ -146,8 +146,8 @@ class House:
     ) -> Explanation:
         reminder = self.writer().write(recommendation, dossier, person="", people=known, language=language, now=now)
         match = Match(rule=recommendation.rule, subject=recommendation.subject)
-        facts = self.base.facts(dossier)
-        wording = self.base.wording(facts, now=now, people=known, language=language)
+        facts = self.base.facts(dossier, now=now, people=known)
+        wording = self.base.wording(facts, language=language)
         return Explanation(
             customer=dossier.name,
             title=reminder.title,
@@ -159,7 +159,7 @@ class House:
             instead=reminder.instead,
             conditions=tuple(
                 Condition(text=wording.reason(r), value=wording.reason_value(r), holds=r.holds)
-                for r in self.base.trace(match, facts, now=now, people=known)
+                for r in self.base.trace(match, facts)
             ),
             rule=reminder.rule,
             rule_title=reminder.rule_title,

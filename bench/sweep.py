@@ -63,7 +63,7 @@ def _fill(db: Database, base: RuleBase) -> Rules:
     records = [record for number in range(DUE) for record in dossier(number).records]
     dossiers.upsert(db, records, now=NOW, source=SOURCE)
     own = {rule.id: rule.hash for rule in base.rules}
-    kinds = frozenset(kind for rule in base.rules for kind in rule.reads())
+    kinds = base.reads()
     rules = Rules(base=base, published=rulebases.publish(db, hash=base.hash, rules=own, kinds=kinds, now=NOW))
     _sweep(db, rules, NOW, due=DUE)
     return rules

@@ -203,6 +203,19 @@ class Calendar:
         return BEGINNING if work else moment
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class At:
+    """A moment, in the office that reads it."""
+
+    now: datetime
+    calendar: Calendar
+    today: date
+
+    @classmethod
+    def of(cls, now: datetime, calendar: Calendar) -> At:
+        return cls(now=now, calendar=calendar, today=calendar.today(now))
+
+
 def instant(wall: datetime, zone: ZoneInfo) -> datetime:
     """The first instant at which a zone's clocks show a naive wall time, or the end of the gap that swallowed it."""
     if not FIRST_DAY <= wall.date() <= LAST_DAY:

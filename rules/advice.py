@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from domain.calendar import ONE_DAY, SHORTER_THAN_A_DAY
+from domain.calendar import ONE_DAY, SHORTER_THAN_A_DAY, At
 from domain.person import People, Person
 from domain.recommendation import Advice
 from domain.record import CUSTOMER
 from rules.model import Fact, Facts, Model, Value
-from rules.operators import At, local_day, recurrences
+from rules.operators import local_day, recurrences
 from rules.rule import Due, DueKind, Link, Rule, Target, Who, in_language
 from rules.say import Said, SaidRecord, Voice, render
 from rules.vocabulary import Company
@@ -20,24 +20,23 @@ from rules.vocabulary import Company
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adviser:
-    """Puts advice into words for one company and its people."""
+    """Puts advice into words for one company."""
 
     model: Model
     company: Company
-    people: People
 
     def advise(
-        self, rule: Rule, this: Fact, facts: Facts, *, at: At, opened_at: datetime, language: str | None = None
+        self, rule: Rule, this: Fact, facts: Facts, *, opened_at: datetime, language: str | None = None
     ) -> Advice:
-        """`at` is when it is said; what is due counts from `opened_at`, when the episode began."""
+        """What is due counts from `opened_at`, when the episode began."""
         then = rule.then
         return Advice(
             recommend=then.recommend,
-            say=self.say(rule, this, facts, voice=self.voice(at, language)),
+            say=self.say(rule, this, facts, voice=self.voice(facts.at, language)),
             do=then.do,
             instead=then.instead,
             worth=_worth(then.worth, this, facts),
-            due=_due(then.due, this, facts, at=At.of(opened_at, at.calendar)),
+            due=_due(then.due, this, facts, at=At.of(opened_at, facts.at.calendar)),
             to=self.addressed(rule, this, facts),
         )
 
@@ -50,7 +49,7 @@ class Adviser:
                 kind=self.model.kinds[kind], fact=fact or {"id": ""}, facts=facts, model=self.model, voice=voice
             )
 
-        owner = self.people.get(owner_of(this, facts))
+        owner = facts.people.get(facts.owner(this))
         names: dict[str, object] = {
             "owner": _SaidPerson(person=owner, voice=voice),
             CUSTOMER: record(CUSTOMER, facts.customer),
@@ -60,32 +59,34 @@ class Adviser:
 
     def addressed(self, rule: Rule, this: Fact, facts: Facts) -> tuple[str, ...]:
         """Everyone the rule speaks to, each once."""
-        owner = owner_of(this, facts)
-        return tuple(dict.fromkeys(who for target in rule.then.to for who in self.recipients(target, owner)))
+        owner = facts.owner(this)
+        return tuple(dict.fromkeys(who for target in rule.then.to for who in recipients(target, owner, facts.people)))
 
-    def recipients(self, target: Target, owner: str | None) -> tuple[str, ...]:
-        """Ids of people; what cannot be resolved for want of people stays as the rule names it."""
-        found = tuple(self._recipients(target, owner))
-        if not found and target.otherwise is not None:
-            return self.recipients(target.otherwise, owner)
-        return found
 
-    def _recipients(self, target: Target, owner: str | None) -> Iterator[str]:
-        match target.who:
-            case Who.OWNER:
-                if owner is not None:
-                    yield owner
-            case Who.MANAGER:
-                yield from _ids(self.people.manager_of(owner))
-            case Who.LEAD:
-                yield from _ids(self.people.lead_of(owner))
-            case Who.TEAM:
-                yield from [p.id for p in self.people.team(target.name)] or [f"team {target.name}"]
-            case Who.USER:
-                yield target.name
-            case Who.ADDRESS:
-                person = self.people.by_email(target.name)
-                yield person.id if person else target.name
+def recipients(target: Target, owner: str | None, people: People) -> tuple[str, ...]:
+    """Ids of people; what cannot be resolved for want of people stays as the rule names it."""
+    found = tuple(_recipients(target, owner, people))
+    if not found and target.otherwise is not None:
+        return recipients(target.otherwise, owner, people)
+    return found
+
+
+def _recipients(target: Target, owner: str | None, people: People) -> Iterator[str]:
+    match target.who:
+        case Who.OWNER:
+            if owner is not None:
+                yield owner
+        case Who.MANAGER:
+            yield from _ids(people.manager_of(owner))
+        case Who.LEAD:
+            yield from _ids(people.lead_of(owner))
+        case Who.TEAM:
+            yield from [p.id for p in people.team(target.name)] or [f"team {target.name}"]
+        case Who.USER:
+            yield target.name
+        case Who.ADDRESS:
+            person = people.by_email(target.name)
+            yield person.id if person else target.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +100,6 @@ class _SaidPerson:
 
     def __str__(self) -> str:
         return str(self["name"])
-
-
-def owner_of(this: Fact, facts: Facts) -> str | None:
-    """Who looks after it: the record's own owner where it has one, else the customer's."""
-    owner = this.get("owner") or (facts.customer or {}).get("owner")
-    return str(owner) if owner is not None else None
 
 
 def _ids(person: Person | None) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """The condition tree as plain generated Python.
 
 For every kind there is one function that walks the records of that kind once and notes which rules hold, and which
-could hold as time passes; for every rule with a clock in it one more that decides at a given moment. The source is
-meant to be read: `relance rules explain RULE --source` prints it.
+could hold as time passes; for every rule with a clock in it one more that decides at a given moment; for every derived
+field one that works it out for a record. The source is meant to be read: `relance rules explain RULE --source` prints
+it.
 """
 
 from __future__ import annotations
@@ -10,26 +11,40 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import TypeAlias
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import TypeAlias, cast
 
-from rules.model import Fact, Facts
-from rules.operators import At, Temporal
-from rules.rule import Condition, Link, Relation, Rule, Tie
+from domain.calendar import At
+from rules.model import Fact, Facts, Value
+from rules.operators import Temporal, literal
+from rules.rule import Aggregate, Arithmetic, Condition, Derived, Link, Reach, Relation, Rule, Stage, Tie
+from rules.strata import Classified, Step, Strata
 
 Hit: TypeAlias = tuple[int, Fact]
 """(index of the rule, the subject)"""
 Select: TypeAlias = Callable[[Facts, At, list[Hit], list[Hit]], None]
 Holds: TypeAlias = Callable[[Fact, Facts, At], bool]
+WorkOut: TypeAlias = Callable[[Fact, Facts, At], Value | None]
+Worked: TypeAlias = tuple[str, str, WorkOut]
+"""(kind, field, what works it out for a record of that kind)"""
+
+EXACT = Context(prec=4096)  # more digits than sums and products of what can be recorded have
+QUOTIENT = Context(prec=28, rounding=ROUND_HALF_EVEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """Rules as functions."""
+    """Rules as functions.
+
+    `lasting` and `clocked` work out derived and classified fields in order: those that stay as long as nobody writes,
+    then those that time alone may change.
+    """
 
     source: str
     selects: dict[str, Select]
     holds: tuple[Holds, ...]
+    lasting: tuple[Worked, ...]
+    clocked: tuple[Worked, ...]
 
     def select(self, facts: Facts, at: At) -> tuple[list[Hit], list[Hit]]:
         """(what holds now, what time could make or unmake): only rules on kinds that this customer has are read."""
@@ -42,19 +57,45 @@ class Compiled:
         return hits, live
 
 
-def compile_rules(rules: Sequence[Rule]) -> Compiled:
-    writer = _Writer()
+def work_out(steps: Sequence[Worked], facts: Facts) -> None:
+    """Fill in fields, for each record that has them."""
+    for kind, name, value_of in steps:
+        for fact in facts.of.get(kind, ()):
+            value = value_of(fact, facts, facts.at)
+            if value is not None:
+                fact[name] = value
+
+
+def compile_rules(rules: Sequence[Rule], strata: Strata) -> Compiled:
+    writer = _Writer(strata=strata)
+    indexes = {rule.id: index for index, rule in enumerate(rules)}
     for index, rule in enumerate(rules):
         writer.rule(index, rule)
     for kind in dict.fromkeys(rule.subject for rule in rules):
         writer.kind(kind, [(i, r) for i, r in enumerate(rules) if r.subject == kind])
+    for step in strata.steps:
+        match step:
+            case Derived():
+                writer.derived(step)
+            case Classified():
+                writer.classified(step, [_rule_name(indexes[rule.id], rule) for rule in step.rules])
     source = "\n".join(writer.lines) + "\n"
     namespace: dict[str, object] = dict(writer.constants)
     exec(compile(source, "<rule base>", "exec"), namespace)  # noqa: S102 - our own text; every author's word is a repr or a constant
+
+    def worked(*, clocked: bool) -> tuple[Worked, ...]:
+        return tuple(
+            (*step.key, cast(WorkOut, namespace[_step_name(step)]))
+            for step in strata.steps
+            if (step.key in strata.clocked) is clocked
+        )
+
     return Compiled(
         source=source,
-        selects={kind: namespace[_kind_name(kind)] for kind in dict.fromkeys(r.subject for r in rules)},  # pyright: ignore[reportArgumentType]
-        holds=tuple(namespace[_rule_name(i, r)] for i, r in enumerate(rules)),  # pyright: ignore[reportArgumentType]
+        selects={kind: cast(Select, namespace[_kind_name(kind)]) for kind in dict.fromkeys(r.subject for r in rules)},
+        holds=tuple(cast(Holds, namespace[_rule_name(i, r)]) for i, r in enumerate(rules)),
+        lasting=worked(clocked=False),
+        clocked=worked(clocked=True),
     )
 
 
@@ -66,22 +107,30 @@ def _rule_name(index: int, rule: Rule) -> str:
     return f"holds_{index}_{re.sub(r'[^a-z0-9]', '_', rule.id)}"
 
 
-@dataclass(slots=True)
+def _step_name(step: Step) -> str:
+    return f"{'set' if isinstance(step, Classified) else 'derive'}__{'__'.join(step.key)}"
+
+
+@dataclass(slots=True, kw_only=True)
 class _Writer:
+    strata: Strata
     lines: list[str] = field(default_factory=list[str])
     constants: dict[str, object] = field(default_factory=dict[str, object])
+    names: dict[object, str] = field(default_factory=dict[object, str])
 
     def constant(self, value: object) -> str:
         """A name for a value that has no literal; the source says what it is."""
-        known = next((n for n, v in self.constants.items() if type(v) is type(value) and v == value), None)
-        if known is not None:
-            return known
-        if callable(value):
+        named = callable(value)
+        key = (_called(value), repr(getattr(value, "__self__", None))) if named else (type(value), repr(value))
+        if key in self.names:
+            return self.names[key]
+        if named:
             name = self._free(_called(value))
         else:
             name = f"c{len(self.constants)}"
             self.lines.append(f"# {name} = {value}")
         self.constants[name] = value
+        self.names[key] = name
         return name
 
     def _free(self, name: str) -> str:
@@ -107,9 +156,9 @@ class _Writer:
         body: list[str] = []
         for index, rule in rules:
             names = _reads(rule)[1]
-            possible = _terms(rule, lambda c, names=names: c.test.possible(names[str(c.link)], self.constant))
-            terms = [*possible, *_timeless_relations(index, rule)]
-            into = "live" if rule.temporal else "hits"
+            possible = _terms(rule, lambda c, names=names: self._possible(c, names[str(c.link)]))
+            terms = [*possible, *self._lasting_relations(index, rule)]
+            into = "live" if self.strata.moves_rule(rule) else "hits"
             body += [f"        if {_joined(terms)}:  # {rule.id}", f"            {into}.append(({index}, this))"]
         self.lines += [
             f"def {_kind_name(kind)}(facts, at, hits, live):",
@@ -119,9 +168,88 @@ class _Writer:
             "",
         ]
 
-    def _relation(self, name: str, relation: Relation) -> None:
-        """Whether (or how often) a record exists that the subject is related to."""
-        body: list[str] = ["        if other is this:", "            continue"]
+    def _possible(self, condition: Condition, variable: str) -> str:
+        """True wherever time alone could make the condition true."""
+        if condition.link.key in self.strata.clocked:
+            return "True"
+        return condition.test.possible(variable, self.constant)
+
+    def _lasting_relations(self, index: int, rule: Rule) -> Iterator[str]:
+        """Relations that no clock can change; the others may hold at some moment."""
+        for term, relation in zip(_relations(index, rule), rule.relations(), strict=True):
+            if not self.strata.moves_relation(relation):
+                yield term
+
+    # --- derived and classified fields ---
+
+    def derived(self, step: Derived) -> None:
+        """What works out a derived field for the record `this`; None: missing."""
+        match step.how:
+            case Aggregate() as aggregate:
+                body = self._aggregate(aggregate)
+            case Arithmetic() as arithmetic:
+                body = self._arithmetic(arithmetic)
+        self.lines += [
+            f"def {_step_name(step)}(this, facts, at):",
+            f"    # {' '.join(step.words.split())}",
+            *body,
+            "",
+        ]
+
+    def _aggregate(self, aggregate: Aggregate) -> list[str]:
+        over = aggregate.over
+        match aggregate.way:
+            case "count":
+                start, add = "0", ["found += 1"]
+            case "sum":
+                start, add = self.constant(Decimal(0)), [f"found = {self.constant(EXACT.add)}(found, value)"]
+            case way:
+                better = "<" if way == "min" else ">"
+                start, add = "None", [f"if found is None or value {better} found:", "    found = value"]
+        value = [f"value = other.get({aggregate.field!r})", "if value is None:", "    continue"]
+        return [
+            f"    found = {start}",
+            f"    for other in facts.of.get({over.kind!r}, ()):",
+            *self._related(over),
+            *(f"        {line}" for line in (*(value if aggregate.field else ()), *add)),
+            "    return found" if aggregate.field else f"    return {self.constant(Decimal)}(found)",
+        ]
+
+    def _arithmetic(self, arithmetic: Arithmetic) -> list[str]:
+        names = [f"v{number}" for number, _ in enumerate(arithmetic.operands)]
+        lines = [
+            f"    {name} = {_read('this', operand) if isinstance(operand, Link) else self.constant(operand)}"
+            for name, operand in zip(names, arithmetic.operands, strict=True)
+        ]
+        read = [n for n, o in zip(names, arithmetic.operands, strict=True) if isinstance(o, Link)]
+        missing = [f"{name} is None" for name in read]
+        if arithmetic.way == "divide":
+            missing += [f"{name} == 0" for name in names[1:]]
+        result = names[0]
+        context = QUOTIENT if arithmetic.way == "divide" else EXACT
+        for name in names[1:]:
+            result = f"{self.constant(getattr(context, arithmetic.way))}({result}, {name})"
+        check = [f"    if {' or '.join(missing)}:", "        return None"] if missing else []
+        return [*lines, *check, f"    return {result}"]
+
+    def classified(self, step: Classified, rules: Sequence[str]) -> None:
+        """What rules set a field of the customer to; None: the recorded value stays."""
+        body: list[str] = []
+        for name, rule in zip(rules, step.rules, strict=True):
+            live = rule.rollout.stage is Stage.LIVE
+            reaches = "" if live else f" and {self.constant(rule.reach)}(this, facts) == {Reach.LIVE.value!r}"
+            body += [
+                f"    for this in facts.of.get({rule.subject!r}, ()):",
+                f"        if {name}(this, facts, at){reaches}:",
+                f"            return {literal(rule.then.sets[step.field], self.constant)}",
+            ]
+        self.lines += [f"def {_step_name(step)}(customer, facts, at):", *body, "    return None", ""]
+
+    # --- relations ---
+
+    def _related(self, relation: Relation) -> list[str]:
+        """The lines of a loop over `other` that pass over what is not related to `this`."""
+        body: list[str] = []
         for field_, tie in relation.ties:
             # A subject without the field is related to nothing by it: `this` equals no value.
             wanted = "this['id']" if tie is Tie.THIS else f"this.get({field_!r}, this)"
@@ -133,6 +261,10 @@ class _Writer:
                 f"        if not ({condition.test.source(variable, self.constant)}):",
                 "            continue",
             ]
+        return body
+
+    def _relation(self, name: str, relation: Relation) -> None:
+        """Whether (or how often) a record exists that the subject is related to."""
         if relation.count is None:
             found, answer, start = "        return True", "    return False", []
         else:
@@ -144,7 +276,9 @@ class _Writer:
             f"    # {' '.join(relation.words.split())}",
             *start,
             f"    for other in facts.of.get({relation.kind!r}, ()):",
-            *body,
+            "        if other is this:",
+            "            continue",
+            *self._related(relation),
             found,
             answer,
             "",
@@ -153,8 +287,13 @@ class _Writer:
 
 def _called(function: Callable[..., object]) -> str:
     """What the source calls a function: `in_the_next_90_days` for the test of that phrase."""
-    test = getattr(function, "__self__", None)
-    return re.sub(r"\W+", "_", str(test)) if isinstance(test, Temporal) else function.__name__
+    match getattr(function, "__self__", None):
+        case Temporal() as test:
+            return re.sub(r"\W+", "_", str(test))
+        case Rule() as rule:
+            return f"{function.__name__}_{re.sub(r'[^a-z0-9]', '_', rule.id)}"
+        case _:
+            return function.__name__
 
 
 def _variable(link: Link) -> str:
@@ -193,12 +332,6 @@ def _relations(index: int, rule: Rule) -> Iterator[str]:
         yield f"not related_{index}_{number}(this, facts, at)"
 
 
-def _timeless_relations(index: int, rule: Rule) -> Iterator[str]:
-    """Relations that no clock can change; the others may hold at some moment."""
-    for term, relation in zip(_relations(index, rule), (*rule.with_, *rule.unless), strict=True):
-        if not relation.temporal:
-            yield term
-
-
 def _joined(terms: list[str]) -> str:
-    return " and ".join(f"({t})" if " or " in t or " and " in t else t for t in terms) or "True"
+    terms = [f"({t})" if " or " in t or " and " in t else t for t in terms if t != "True"]
+    return " and ".join(terms) or "True"

@@ -42,7 +42,7 @@ class Fields:
         if type_ is None:
             self.problems.error("R101", at, f'{kind} has no field "{parts[-1]}"', suggestion(parts[-1], fields))
             return None
-        return Link(refs=tuple(refs), field=parts[-1]), type_
+        return Link(refs=tuple(refs), kind=kind, field=parts[-1]), type_
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,6 +82,14 @@ class ConditionReader:
             if not isinstance(item, Mapping):
                 self._problem("R201", item.at, "is not a relation", "as in - opportunity: {contract: this}")
 
+    def where(self, kind: str, node: Node) -> Relation | None:
+        """The records of a kind that a derived field is worked out from; they need no tie."""
+        if not isinstance(node, Mapping):
+            self._problem("R201", node.at, "`where` is a map", "as in where: {status: open}")
+            return None
+        ties, conditions = self._related(kind, node)
+        return Relation(kind=kind, ties=ties, conditions=conditions, words=f"{kind}: {node}")
+
     def _relation(self, kind: Scalar, node: Node) -> Relation | None:
         if kind.text not in self.fields.model.kinds:
             self._problem("R100", kind.at, f'no kind "{kind}"', suggestion(kind.text, self.fields.model.kinds))
@@ -89,17 +97,9 @@ class ConditionReader:
         if not isinstance(node, Mapping):
             self._problem("R201", node.at, "is not a relation", "as in opportunity: {contract: this, stage: open}")
             return None
-        ties: list[tuple[str, Tie]] = []
-        conditions: list[Condition] = []
-        count = None
-        for key, value in node:
-            if key.text == "count":
-                count = read_test(value, key.text, Number(), zone=self.zone, problems=self.fields.problems)
-            elif isinstance(value, Scalar) and value.text in (Tie.THIS, Tie.SAME):
-                if self._tie(kind.text, key, Tie(value.text)):
-                    ties.append((key.text, Tie(value.text)))
-            elif condition := self._condition(kind.text, key, value):
-                conditions.append(condition)
+        number = node.get("count")
+        count = number and read_test(number, "count", Number(), zone=self.zone, problems=self.fields.problems)
+        ties, conditions = self._related(kind.text, node, leave_out="count")
         if not ties and not any(isinstance(v, Scalar) and v.text in (Tie.THIS, Tie.SAME) for _, v in node):
             self._problem(
                 "R301",
@@ -108,9 +108,23 @@ class ConditionReader:
                 f"add {self._tie_help(kind.text)}",
             )
             return None
-        return Relation(
-            kind=kind.text, ties=tuple(ties), conditions=tuple(conditions), count=count, words=f"{kind}: {node}"
-        )
+        return Relation(kind=kind.text, ties=ties, conditions=conditions, count=count, words=f"{kind}: {node}")
+
+    def _related(
+        self, kind: str, node: Mapping, *, leave_out: str | None = None
+    ) -> tuple[tuple[tuple[str, Tie], ...], tuple[Condition, ...]]:
+        """(ties to the subject, conditions on the record itself)"""
+        ties: list[tuple[str, Tie]] = []
+        conditions: list[Condition] = []
+        for key, value in node:
+            if key.text == leave_out:
+                continue
+            if isinstance(value, Scalar) and value.text in (Tie.THIS, Tie.SAME):
+                if self._tie(kind, key, Tie(value.text)):
+                    ties.append((key.text, Tie(value.text)))
+            elif condition := self._condition(kind, key, value):
+                conditions.append(condition)
+        return tuple(ties), tuple(conditions)
 
     def _tie(self, kind: str, field: Scalar, tie: Tie) -> bool:
         model = self.fields.model
@@ -125,6 +139,9 @@ class ConditionReader:
             links = [f for f, t in model.kinds[kind].fields.items() if isinstance(t, Ref) and t.kind == self.kind]
             help_ = f"use {' or '.join(links)}" if links else "use `customer: same`"
             self._problem("R301", field.at, f"{field} of {kind} does not name a {self.kind}", help_)
+            return False
+        if {field.text} & (model.kinds[kind].derived | model.kinds[self.kind].derived):
+            self._problem("R301", field.at, f"{field} is derived", "tie by a field that is recorded")
             return False
         own = model.kinds[self.kind].fields.get(field.text)
         if tie is Tie.SAME and own is None:

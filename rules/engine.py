@@ -24,8 +24,9 @@ from typing import Any, TypeAlias
 
 import durable_rules_engine as durable
 
+from domain.calendar import At
 from rules.model import Date, Fact, Facts, Value
-from rules.operators import At, Between, Compare, Equals, Missing, MissingOr, NoneOf, Present, Temporal, Test
+from rules.operators import Between, Compare, Equals, Missing, MissingOr, NoneOf, Present, Temporal, Test
 from rules.rule import Condition, Relation, Rule, Tie
 
 RULES_PER_RULESET = 32  # large rulesets hang when they are built

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from rules.horizon import condition_edges, next_change, relation_edges
+from domain.calendar import At
+from rules.horizon import Horizon, next_change
 from rules.model import Fact, Facts, Value
-from rules.operators import At
 from rules.rule import Condition, Relation, Rule
 
 
@@ -30,65 +30,73 @@ class Reason:
     about: Condition | Relation
 
 
-def reasons(rule: Rule, this: Fact, facts: Facts, at: At) -> tuple[Reason, ...]:
-    """Every condition of the rule, in the order in which it was written."""
-    return tuple(_reasons(rule, this, facts, at))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explainer:
+    """Explains a rule for the subject `this`, at the moment of the facts."""
 
+    rule: Rule
+    this: Fact
+    facts: Facts
+    horizon: Horizon
 
-def _reasons(rule: Rule, this: Fact, facts: Facts, at: At) -> Iterator[Reason]:
-    for condition in rule.when:
-        yield _condition(condition, this, facts, at, part="when")
-    for number, alternative in enumerate(rule.any_of):
-        for condition in alternative:
-            yield _condition(condition, this, facts, at, part="any of", alternative=number)
-    for part, relations in (("with", rule.with_), ("unless", rule.unless)):
-        for relation in relations:
-            yield _relation(relation, this, facts, at, part=part)
+    def reasons(self) -> Iterator[Reason]:
+        """Every condition of the rule, in the order in which it was written."""
+        for condition in self.rule.when:
+            yield self._condition(condition, part="when")
+        for number, alternative in enumerate(self.rule.any_of):
+            for condition in alternative:
+                yield self._condition(condition, part="any of", alternative=number)
+        for part, relations in (("with", self.rule.with_), ("unless", self.rule.unless)):
+            for relation in relations:
+                yield self._relation(relation, part=part)
 
+    def why(self) -> Iterator[Reason]:
+        """The conditions that make a rule hold: of `any of`, only the alternatives that do."""
+        found = tuple(self.reasons())
+        failing = {r.alternative for r in found if r.alternative is not None and not r.holds}
+        yield from (r for r in found if r.alternative not in failing)
 
-def why(rule: Rule, this: Fact, facts: Facts, at: At) -> tuple[Reason, ...]:
-    """The conditions that make a rule hold: of `any of`, only the alternatives that do."""
-    found = reasons(rule, this, facts, at)
-    failing = {r.alternative for r in found if r.alternative is not None and not r.holds}
-    return tuple(r for r in found if r.alternative not in failing)
+    def _condition(self, condition: Condition, *, part: str, alternative: int | None = None) -> Reason:
+        seen = self.horizon.course([condition.link.key], self.rule.subject, self.this, self.facts)
 
+        def holds(at: At) -> bool:
+            return condition.test.holds(condition.link.read(*seen(at)), at)
 
-def _condition(
-    condition: Condition, this: Fact, facts: Facts, at: At, *, part: str, alternative: int | None = None
-) -> Reason:
-    value = condition.link.read(this, facts)
-    holds = condition.test.holds(value, at)
-    return Reason(
-        condition=str(condition),
-        value=value,
-        holds=holds,
-        until=next_change(
-            lambda moment: condition.test.holds(value, moment),
-            lambda moment: condition_edges(condition, this, facts, moment),
-            at,
-            truth=holds,
-        ),
-        part=part,
-        alternative=alternative,
-        about=condition,
-    )
+        at = self.facts.at
+        truth = holds(at)
+        return Reason(
+            condition=str(condition),
+            value=condition.link.read(self.this, self.facts),
+            holds=truth,
+            until=next_change(
+                holds, lambda moment: self.horizon.condition_edges(condition, *seen(moment), moment), at, truth=truth
+            ),
+            part=part,
+            alternative=alternative,
+            about=condition,
+        )
 
+    def _relation(self, relation: Relation, *, part: str) -> Reason:
+        read = relation.reads(subject=self.rule.subject)
+        seen = self.horizon.course(read, self.rule.subject, self.this, self.facts)
 
-def _relation(relation: Relation, this: Fact, facts: Facts, at: At, *, part: str) -> Reason:
-    def holds(moment: At) -> bool:
-        found = Decimal(sum(1 for _ in related(relation, this, facts, moment)))
-        exists = found > 0 if relation.count is None else relation.count.holds(found, moment)
-        return exists is (part == "with")
+        def holds(at: At) -> bool:
+            found = Decimal(sum(1 for _ in related(relation, *seen(at), at)))
+            exists = found > 0 if relation.count is None else relation.count.holds(found, at)
+            return exists is (part == "with")
 
-    truth = holds(at)
-    return Reason(
-        condition=f"{part} {relation.words}",
-        value=tuple(str(other["id"]) for other in related(relation, this, facts, at)),
-        holds=truth,
-        until=next_change(holds, lambda moment: relation_edges(relation, this, facts, moment), at, truth=truth),
-        part=part,
-        about=relation,
-    )
+        at = self.facts.at
+        truth = holds(at)
+        return Reason(
+            condition=f"{part} {relation.words}",
+            value=tuple(str(other["id"]) for other in related(relation, self.this, self.facts, at)),
+            holds=truth,
+            until=next_change(
+                holds, lambda moment: self.horizon.relation_edges(relation, *seen(moment), moment), at, truth=truth
+            ),
+            part=part,
+            about=relation,
+        )
 
 
 def related(relation: Relation, this: Fact, facts: Facts, at: At) -> Iterator[Fact]:

@@ -3,36 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from domain.calendar import Span, Unit
+from domain.calendar import At, Span, Unit
 from rules.compiled import Holds
-from rules.model import Fact, Facts
-from rules.operators import At
+from rules.model import Fact, Facts, FieldKey
 from rules.rule import Condition, Relation, Rule
+from rules.strata import Strata
 
 FLIP_LIMIT = 500  # edges looked at before we settle for looking again at the last one: early is harmless, late is not
 ALIKE = Span(count=40, unit=Unit.YEARS)  # leap days and weekdays come round: what yearly tests leave as it is, stays
 
 Edge: TypeAlias = tuple[datetime, bool]
 """(a moment at which a test flips, whether it comes back every year)"""
+Seen: TypeAlias = tuple[Fact, Facts]
+"""(a record as it stands at a moment, its dossier then)"""
 
 
-def condition_edges(condition: Condition, fact: Fact, facts: Facts, at: At) -> Iterator[Edge]:
-    """The moments around `at` at which a condition on a record flips."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Horizon:
+    """Looks ahead in the dossiers of a rule base."""
+
+    strata: Strata
+    move: Callable[[Facts, At], Facts]
+
+    def flip(
+        self, rule: Rule, this: Fact, facts: Facts, *, holds: Holds, truth: bool, before: datetime | None = None
+    ) -> datetime | None:
+        """The first moment after that of the facts at which the rule's truth differs; None: never, or not before."""
+        seen = self.course(rule.fields(), rule.subject, this, facts)
+
+        def edges(at: At) -> Iterator[Edge]:
+            fact, then = seen(at)
+            for condition in rule.conditions():
+                yield from self.condition_edges(condition, fact, then, at)
+            for relation in rule.relations():
+                yield from self.relation_edges(relation, fact, then, at)
+
+        return next_change(lambda at: holds(*seen(at), at), edges, facts.at, truth=truth, before=before)
+
+    def course(self, read: Iterable[FieldKey], kind: str, this: Fact, facts: Facts) -> Callable[[At], Seen]:
+        """How a record stands at each moment: always the same, unless a field that is read moves with the clock."""
+        if not any(key in self.strata.clocked for key in read):
+            return lambda _: (this, facts)
+        place = next(n for n, fact in enumerate(facts.of[kind]) if fact is this)
+
+        def seen(at: At) -> Seen:
+            then = self.move(facts, at)
+            return then.of[kind][place], then
+
+        return seen
+
+    def condition_edges(self, condition: Condition, fact: Fact, facts: Facts, at: At) -> Iterator[Edge]:
+        """The moments around `at` at which a condition on a record flips, or the field it tests may change."""
+        yield from _own_edges(condition, fact, facts, at)
+        for kind, tested in self.strata.clocked.get(condition.link.key, ()):
+            for other in facts.of.get(kind, ()):
+                yield from _own_edges(tested, other, facts, at)
+
+    def relation_edges(self, relation: Relation, this: Fact, facts: Facts, at: At) -> Iterator[Edge]:
+        """The moments around `at` at which a condition flips for one of the records tied to a subject."""
+        if self.strata.moves_relation(relation):
+            for other in facts.of.get(relation.kind, ()):
+                if relation.tied(other, this):
+                    for condition in relation.conditions:
+                        yield from self.condition_edges(condition, other, facts, at)
+
+
+def _own_edges(condition: Condition, fact: Fact, facts: Facts, at: At) -> Iterator[Edge]:
     if condition.test.temporal:
         for edge in condition.test.edges(condition.link.read(fact, facts), at):
             yield edge, condition.test.yearly
-
-
-def relation_edges(relation: Relation, this: Fact, facts: Facts, at: At) -> Iterator[Edge]:
-    """The moments around `at` at which a condition flips for one of the records tied to a subject."""
-    if relation.temporal:
-        for other in facts.of.get(relation.kind, ()):
-            if relation.tied(other, this):
-                for condition in relation.conditions:
-                    yield from condition_edges(condition, other, facts, at)
 
 
 def next_change(
@@ -63,17 +106,3 @@ def next_change(
         if not yearly:
             alike_since = following
     return moment.now
-
-
-def next_flip(
-    rule: Rule, this: Fact, facts: Facts, at: At, *, holds: Holds, truth: bool, before: datetime | None
-) -> datetime | None:
-    """The first moment after `at` at which the rule's truth differs; None: never, or not before `before`."""
-
-    def edges(moment: At) -> Iterator[Edge]:
-        for condition in rule.conditions():
-            yield from condition_edges(condition, this, facts, moment)
-        for relation in (*rule.with_, *rule.unless):
-            yield from relation_edges(relation, this, facts, moment)
-
-    return next_change(lambda moment: holds(this, facts, moment), edges, at, truth=truth, before=before)

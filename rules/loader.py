@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from rules.derived import DerivedReader
 from rules.problems import BadRules, Place, Problems, suggestion
 from rules.reading import RuleReader
 from rules.rule import Rule
 from rules.rulebase import RuleBase
 from rules.source import Mapping, read_file, rule_files
+from rules.strata import stratify
 from rules.vocabulary import Vocabulary
 
 KINDS = ("model", "rule", "process", "dialog", "calendar", "company")
@@ -70,14 +72,19 @@ def check(packs: Iterable[str | Path]) -> Checked:
         for _, document in by_kind[kind]:
             read(document)
     model = vocabulary.model()
+    derived = DerivedReader(
+        written=vocabulary.derived, model=model, zone=vocabulary.company.zone, problems=problems
+    ).read()
     reader = RuleReader(model=model, company=vocabulary.company, problems=problems)
     rules = _rules(by_kind["rule"], reader, problems)
+    strata = stratify(tuple(derived), rules, problems)
     office = vocabulary.office()
     text = "\n---\n".join(str(document) for kind in ("company", "calendar", "model") for _, document in by_kind[kind])
     digest = hashlib.sha256("\n".join([text, *(rule.hash for rule in rules)]).encode()).hexdigest()
     rulebase = RuleBase(
         rules=rules,
         model=model,
+        strata=strata,
         company=vocabulary.company,
         office=office,
         calendars=dict(vocabulary.calendars),
@@ -88,7 +95,7 @@ def check(packs: Iterable[str | Path]) -> Checked:
 
 
 def _rules(documents: list[tuple[int, Mapping]], reader: RuleReader, problems: Problems) -> tuple[Rule, ...]:
-    """A later pack replaces a rule of the same id; within one pack an id stands once."""
+    """A later pack replaces a rule of the same id, or only its rollout; within one pack an id stands once."""
     rules: dict[str, Rule] = {}
     seen: dict[tuple[int, str], Place] = {}
     for number, document in documents:
@@ -97,10 +104,15 @@ def _rules(documents: list[tuple[int, Mapping]], reader: RuleReader, problems: P
         if first != id_.at:
             help_ = f"it stands in {first.file}:{first.line} already; give one of the two another id"
             problems.error("R106", id_.at, f'rule "{id_}" stands twice in this pack', help_)
-        rule = reader.read(document)
+        earlier = rules.get(str(id_))
+        rule = reader.read_rollout(document, earlier) if earlier and _only_rollout(document) else reader.read(document)
         if rule is not None:
             rules[rule.id] = rule
     return tuple(sorted(rules.values(), key=lambda rule: rule.id))
+
+
+def _only_rollout(document: Mapping) -> bool:
+    return {key.text for key, _ in document} == {"rule", "rollout"}
 
 
 def _pack(pack: str | Path, problems: Problems) -> Path | None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
+from domain.calendar import At
+from domain.person import People
 from domain.record import CUSTOMER, Dossier, Record, Scalar
 from rules.problems import suggestion
 
 Value: TypeAlias = str | bool | Decimal | date | datetime
 Fact: TypeAlias = dict[str, Value]
 """A record with typed values. `id` is always there; a missing field is absent."""
+FieldKey: TypeAlias = tuple[str, str]
+"""(kind, field)"""
 
 USER = "user"  # refs to people; not a kind of record
 DIGITS, DECIMALS = 18, 100  # of a number, before and after its point
@@ -162,10 +166,18 @@ class Kind:
 
     name: str
     fields: Mapping[str, FieldType]
+    derived: Set[str] = frozenset()  # those of the fields that are worked out, never recorded
 
 
 IMPLICIT: Mapping[str, FieldType] = {"id": Text(), "customer": Ref(kind=CUSTOMER)}
 IMPLICIT_CUSTOMER: Mapping[str, FieldType] = {"id": Text(), "name": Text(), "owner": Ref(kind=USER)}
+
+
+def implicit(kind: str) -> dict[str, FieldType]:
+    """The fields that every record of a kind has."""
+    return dict(IMPLICIT_CUSTOMER if kind == CUSTOMER else IMPLICIT)
+
+
 USER_FIELDS: Mapping[str, FieldType] = {
     name: Text() for name in ("id", "name", "email", "manager", "team", "language", "timezone", "office")
 }
@@ -186,12 +198,28 @@ class Unreadable(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """A dossier read through the model: for each kind its records with typed values."""
+    """A dossier read through the model, as it stands at a moment: for each kind its records with typed values.
+
+    Derived and classified fields are there like recorded ones. `recorded` is the same without those that time alone
+    may change; `moments` are the readings of this dossier at other moments that were asked for.
+    """
 
     dossier: Dossier
+    at: At
+    people: People
     of: dict[str, list[Fact]]
-    customer: Fact | None
-    index: dict[str, dict[Value, Fact]] = field(default_factory=dict[str, dict[Value, Fact]])
+    recorded: dict[str, list[Fact]]
+    moments: dict[datetime, Facts] = field(default_factory=dict[datetime, "Facts"], repr=False)
+    index: dict[str, dict[Value, Fact]] = field(default_factory=dict[str, dict[Value, Fact]], repr=False)
+
+    @property
+    def customer(self) -> Fact | None:
+        return next(iter(self.of.get(CUSTOMER, ())), None)
+
+    def owner(self, this: Fact) -> str | None:
+        """Who looks after a record: its own owner where it has one, else the customer's."""
+        owner = this.get("owner") or (self.customer or {}).get("owner")
+        return str(owner) if owner is not None else None
 
     def find(self, kind: str, id_: Value | None) -> Fact | None:
         """The record of this dossier that a ref names, if it is known."""
@@ -215,14 +243,21 @@ class Model:
     readers: Mapping[str, Mapping[str, Reader]] = field(default_factory=dict[str, Mapping[str, Reader]])
 
     @classmethod
-    def of(cls, fields: Mapping[str, Mapping[str, FieldType]], zone: ZoneInfo) -> Model:
-        """A model from declared fields; the implicit ones are added."""
-        declared = {CUSTOMER: fields.get(CUSTOMER, {}), **fields}
+    def of(
+        cls, fields: Mapping[str, Mapping[str, FieldType]], zone: ZoneInfo, *, derived: Set[FieldKey] = frozenset()
+    ) -> Model:
+        """A model from the fields of each kind; the implicit ones are added."""
         kinds = {
-            name: Kind(name=name, fields={**(IMPLICIT_CUSTOMER if name == CUSTOMER else IMPLICIT), **own})
-            for name, own in declared.items()
+            name: Kind(
+                name=name,
+                fields=implicit(name) | dict(own),
+                derived=frozenset(f for k, f in derived if k == name),
+            )
+            for name, own in ({CUSTOMER: {}} | dict(fields)).items()
         }
-        readers = {name: {f: t.read for f, t in kind.fields.items()} for name, kind in kinds.items()}
+        readers = {
+            name: {f: t.read for f, t in kind.fields.items() if f not in kind.derived} for name, kind in kinds.items()
+        }
         return cls(kinds=kinds, zone=zone, readers=readers)
 
     def canonical(self, kind: str, raw: Mapping[str, object]) -> tuple[dict[str, Scalar], list[FieldProblem]]:
@@ -247,24 +282,27 @@ class Model:
                     )
                 )
                 continue
+            if name in self.kinds[kind].derived:
+                message = f"{name} of {kind} is derived, it cannot be recorded"
+                refused.append(FieldProblem(field=name, value=value, message=message))
+                continue
             try:
                 kept[name] = type_.write(type_.read(value, self.zone))
             except ValueError as refusal:
                 refused.append(FieldProblem(field=name, value=value, message=f'{name}: "{value}" {refusal}'))
         return kept, refused
 
-    def facts(self, dossier: Dossier) -> Facts:
-        """Typed values of every record of a known kind. Raises `Unreadable`."""
+    def read(self, dossier: Dossier) -> dict[str, list[Fact]]:
+        """Typed values of every record of a known kind, by kind. Raises `Unreadable`."""
         of: dict[str, list[Fact]] = {}
         for record in dossier.records:
             readers = self.readers.get(record.kind)
             if readers is not None:
                 of.setdefault(record.kind, []).append(self._fact(record, readers))
-        customers = of.get(CUSTOMER)
-        if customers is None and dossier.records and all(r.customer is not None for r in dossier.records):
+        if CUSTOMER not in of and dossier.records and all(r.customer is not None for r in dossier.records):
             # Known by its records alone: a customer all the same, with everything else missing.
-            customers = of[CUSTOMER] = [{"id": dossier.id}]
-        return Facts(dossier=dossier, of=of, customer=customers[0] if customers else None)
+            of[CUSTOMER] = [{"id": dossier.id}]
+        return of
 
     def _fact(self, record: Record, readers: Mapping[str, Reader]) -> Fact:
         fact: Fact = {"id": record.id}

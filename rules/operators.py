@@ -14,25 +14,12 @@ from decimal import Decimal
 from itertools import islice
 from typing import ClassVar, TypeAlias
 
-from domain.calendar import LAST_DAY, NEVER, ONE_DAY, TICK, Calendar, Span, Unit
+from domain.calendar import LAST_DAY, NEVER, ONE_DAY, TICK, At, Calendar, Span, Unit
 from rules.model import Date, DateTime, FieldType, Number, Text, Value
 
 DAY_TYPES = (Date, DateTime)
 NO_SPAN = Span(count=0, unit=Unit.DAYS)  # for phrases that name none
 RECURRENCES_AHEAD = 3  # of a yearly date, enough to find the next flip from any moment
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class At:
-    """The moment at which a test is read, in the office that reads it."""
-
-    now: datetime
-    calendar: Calendar
-    today: date
-
-    @classmethod
-    def of(cls, now: datetime, calendar: Calendar) -> At:
-        return cls(now=now, calendar=calendar, today=calendar.today(now))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

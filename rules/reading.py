@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
 
 from domain.recommendation import Verdict
 from domain.record import CUSTOMER
 from rules.conditions import ConditionReader, Fields
-from rules.model import USER_FIELDS, Date, DateTime, Model, Number, Ref
+from rules.model import IMPLICIT_CUSTOMER, USER_FIELDS, Date, DateTime, Enum, Model, Number, Ref, Value
 from rules.phrases import Wrong, parse_span
 from rules.problems import Place, Problems, suggestion
 from rules.rule import (
@@ -32,15 +32,16 @@ from rules.rule import (
     Who,
 )
 from rules.say import BadTemplate, references
-from rules.source import Mapping, Node, Scalar, listed
+from rules.source import Mapping, Node, Scalar, check_keys, listed
 from rules.stories import read_tests
-from rules.vocabulary import LANGUAGES, Company, check_keys
+from rules.vocabulary import LANGUAGES, Company
 
 RULE_KEYS = (
     "rule", "title", "tags", "notes", "for each", "when", "any of", "with", "unless", "then", "rollout", "tests",
 )  # fmt: skip
 THEN_KEYS = (
     "recommend", "say", "do", "or", "to", "channel", "due", "worth", "weight", "repeat", "escalate", "holds back",
+    "set",
 )  # fmt: skip
 T = TypeVar("T")
 
@@ -106,6 +107,12 @@ class RuleReader:
             place=document.entries[0][0].at,
         )
 
+    def read_rollout(self, document: Mapping, earlier: Rule) -> Rule:
+        """A rule of an earlier pack, which reaches further or less far from here on."""
+        rollout = self._rollout(document.get("rollout"))
+        said = f"{earlier.hash}\nrollout: {document.get('rollout')}"
+        return replace(earlier, rollout=rollout, hash=hashlib.sha256(said.encode()).hexdigest())
+
     @property
     def fields(self) -> Fields:
         return Fields(model=self.model, problems=self.problems)
@@ -150,6 +157,7 @@ class RuleReader:
             "repeat": self._reading(node.get("repeat"), self._repeat),
             "escalate": tuple(e for n in listed(node.get("escalate")) if (e := self._reading(n, self._escalation))),
             "holds_back": self._reading(node.get("holds back"), self._holds_back),
+            "sets": self._reading(node.get("set"), lambda n: dict(self._sets(n))) or {},
         }
         if node.get("to") is not None:
             parts["to"] = tuple(t for n in listed(node.get("to")) if (t := self._reading(n, self._target)))
@@ -313,6 +321,29 @@ class RuleReader:
         if until is not None:
             self._one_of(until, ("resolved",), "end")
         return HoldsBack(tags=self._words(node.get("tags")), about_customer=str(about or "customer") == "customer")
+
+    def _sets(self, node: Node) -> Iterator[tuple[str, Value]]:
+        """What the customer is classified as: (field, value)."""
+        if not isinstance(node, Mapping):
+            raise Wrong(code="R201", message="sets nothing", help="as in {standing: at-risk}", place=node.at)
+        customer = self.model.kinds[CUSTOMER]
+        for key, value in node:
+            type_ = customer.fields.get(key.text)
+            if type_ is None:
+                help_ = suggestion(key.text, customer.fields)
+                self.problems.error("R101", key.at, f'customer has no field "{key}"', help_)
+            elif key.text in customer.derived or key.text in IMPLICIT_CUSTOMER:
+                what = "derived" if key.text in customer.derived else "who the customer is"
+                self.problems.error("R201", key.at, f"{key} cannot be set: it is {what}", "declare a field for it")
+            elif not isinstance(value, Scalar) or value.is_null:
+                self.problems.error("R201", value.at, f'"{value}" is not a value', f"{key} is {type_.says}")
+            else:
+                try:
+                    yield key.text, type_.read(value.text, self.company.zone)
+                except ValueError as refusal:
+                    code = "R202" if isinstance(type_, Enum) else "R201"
+                    help_ = suggestion(value.text, type_.values) if isinstance(type_, Enum) else f"write {type_.says}"
+                    self.problems.error(code, value.at, f'"{value}" {refusal}', help_)
 
     def _target(self, node: Node) -> Target:
         first, _, rest = " ".join(str(node).split()).partition(", otherwise ")

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from domain.calendar import Span
 from domain.recommendation import Verdict
-from rules.model import Fact, Facts, FieldType, Value
+from rules.model import Fact, Facts, FieldKey, FieldType, Value
 from rules.operators import Test
 from rules.problems import Place
 
@@ -22,7 +22,12 @@ class Link:
     """How a field is reached: the refs to follow from the record, then the field."""
 
     refs: tuple[tuple[str, str], ...]  # (ref field, kind it names), in order
+    kind: str  # that has the field
     field: str
+
+    @property
+    def key(self) -> FieldKey:
+        return self.kind, self.field
 
     def read(self, fact: Fact, facts: Facts) -> Value | None:
         current: Fact | None = fact
@@ -64,9 +69,13 @@ class Relation:
     count: Test | None = None
     words: str
 
-    @property
-    def temporal(self) -> bool:
-        return any(c.test.temporal for c in self.conditions)
+    def reads(self, *, subject: str) -> Iterator[FieldKey]:
+        """The fields that decide which records it finds for a subject of a kind."""
+        yield from (c.link.key for c in self.conditions)
+        for name, tie in self.ties:
+            yield self.kind, name
+            if tie is Tie.SAME:
+                yield subject, name
 
     def tied(self, other: Fact, this: Fact) -> bool:
         """Whether the other record hangs on the subject; the subject never counts as its own relation."""
@@ -77,6 +86,47 @@ class Relation:
             if wanted is None or other.get(name) != wanted:
                 return False
         return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate:
+    """A derived field over the records that `over` relates to: their sum, count, min, max or latest."""
+
+    way: str
+    field: str | None  # of those records; None: they are counted
+    over: Relation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arithmetic:
+    """A derived field over fields and numbers, from left to right: add, subtract, multiply, divide."""
+
+    way: str
+    operands: tuple[Link | Decimal, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """A field that is worked out instead of recorded."""
+
+    kind: str
+    field: str
+    how: Aggregate | Arithmetic
+    words: str
+    place: Place
+
+    @property
+    def key(self) -> FieldKey:
+        return self.kind, self.field
+
+    def reads(self) -> Iterator[FieldKey]:
+        """The fields it rests on."""
+        if isinstance(self.how, Arithmetic):
+            yield from (o.key for o in self.how.operands if isinstance(o, Link))
+            return
+        yield from self.how.over.reads(subject=self.kind)
+        if self.how.field is not None:
+            yield self.how.over.kind, self.how.field
 
 
 class Who(StrEnum):
@@ -139,6 +189,16 @@ class Stage(StrEnum):
     LIVE = "live"
 
 
+class Reach(StrEnum):
+    """How far a rule gets with one customer, and why no further. Only `live` reminds anyone."""
+
+    LIVE = "live"
+    SHADOW = "shadow"  # recorded and charted, sent to nobody
+    DRAFT = "draft"
+    OTHER_CUSTOMERS = "other customers"  # outside the percentage
+    OTHER_TEAM = "other team"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """How far a rule reaches. A percentage takes the same customers on every machine."""
@@ -147,22 +207,21 @@ class Rollout:
     percent: int = 100
     team: str | None = None
 
-    @property
-    def silent(self) -> bool:
-        """Recorded and charted, sent to nobody."""
-        return self.stage in (Stage.SHADOW, Stage.DRAFT)
-
-    def reaches(self, *, rule: str, customer: str, team: str | None) -> bool:
+    def reach(self, *, rule: str, customer: str, team: str | None) -> Reach:
+        """How far it gets with one customer, who is looked after by somebody of a team."""
         match self.stage:
             case Stage.DRAFT:
-                return False
+                return Reach.DRAFT
+            case Stage.SHADOW:
+                return Reach.SHADOW
             case Stage.PERCENT:
                 digest = hashlib.sha256(f"{customer}\x1f{rule}".encode()).digest()
-                return int.from_bytes(digest[:8], "big") % 10_000 < self.percent * 100
+                within = int.from_bytes(digest[:8], "big") % 10_000 < self.percent * 100
+                return Reach.LIVE if within else Reach.OTHER_CUSTOMERS
             case Stage.TEAM:
-                return team == self.team
-            case _:
-                return True
+                return Reach.LIVE if team == self.team else Reach.OTHER_TEAM
+            case Stage.LIVE:
+                return Reach.LIVE
 
 
 Texts: TypeAlias = Mapping[str, str]
@@ -191,6 +250,7 @@ class Then:
     repeat: Repeat | None = None
     escalate: tuple[Escalation, ...] = ()
     holds_back: HoldsBack | None = None
+    sets: Mapping[str, Value] = field(default_factory=dict[str, Value])  # field of the customer -> value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,11 +314,22 @@ class Rule:
         yield from (f"with {r.words}" for r in self.with_)
         yield from (f"unless {r.words}" for r in self.unless)
 
-    @property
-    def temporal(self) -> bool:
-        return any(c.test.temporal for c in self.conditions()) or any(r.temporal for r in (*self.with_, *self.unless))
+    def reach(self, this: Fact, facts: Facts) -> Reach:
+        """How far it gets with a subject's customer."""
+        owner = facts.people.get(facts.owner(this))
+        return self.rollout.reach(rule=self.id, customer=facts.dossier.id, team=owner.team if owner else None)
+
+    def relations(self) -> Iterator[Relation]:
+        yield from self.with_
+        yield from self.unless
 
     def reads(self) -> frozenset[str]:
-        """The kinds of records this rule looks at."""
+        """The kinds of records that this rule itself looks at."""
         linked = {kind for c in self.conditions() for _, kind in c.link.refs}
-        return frozenset({self.subject, *linked, *(r.kind for r in (*self.with_, *self.unless))})
+        return frozenset({self.subject, *linked, *(r.kind for r in self.relations())})
+
+    def fields(self) -> Iterator[FieldKey]:
+        """The fields that its conditions and relations test."""
+        yield from (c.link.key for c in self.conditions())
+        for relation in self.relations():
+            yield from relation.reads(subject=self.subject)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from domain.calendar import TICK, Calendar
+from domain.calendar import TICK, At, Calendar
 from domain.person import People
 from domain.recommendation import Advice, Match
-from domain.record import Dossier, RecordRef, Timeline
-from rules.advice import Adviser, owner_of
-from rules.compiled import Compiled, compile_rules
+from domain.record import CUSTOMER, Dossier, RecordRef, Timeline
+from rules.advice import Adviser
+from rules.compiled import Compiled, compile_rules, work_out
 from rules.engine import Disagreement, Engine, EngineFailure
-from rules.explain import Reason, reasons, why
-from rules.horizon import next_flip
+from rules.explain import Explainer, Reason
+from rules.horizon import Horizon
 from rules.model import Fact, Facts, Model, Unreadable
-from rules.operators import At
-from rules.rule import Rule
+from rules.rule import Reach, Rule
+from rules.strata import Classified, Strata
 from rules.vocabulary import Company
 from rules.wording import Wording
 
@@ -33,12 +33,14 @@ class Undecidable(Exception):
 class Decision:
     """What holds for one customer at one moment.
 
-    `next_check`: the first later moment at which the set of matches differs if nothing is written; None: never.
+    `limited`: of those matches that remind nobody, why. `next_check`: the first later moment at which the set of
+    matches differs if nothing is written; None: never.
     """
 
     dossier: str
     now: datetime
     matches: tuple[Match, ...]
+    limited: Mapping[Match, Reach]
     next_check: datetime | None
     facts: Facts = field(repr=False, compare=False)
 
@@ -49,6 +51,7 @@ class RuleBase:
 
     rules: tuple[Rule, ...]
     model: Model
+    strata: Strata
     company: Company
     office: Calendar
     calendars: Mapping[str, Calendar]
@@ -56,11 +59,19 @@ class RuleBase:
 
     @cached_property
     def compiled(self) -> Compiled:
-        return compile_rules(self.rules)
+        return compile_rules(self.rules, self.strata)
 
     @cached_property
     def engine(self) -> Engine:
         return Engine(self.rules)
+
+    @cached_property
+    def horizon(self) -> Horizon:
+        return Horizon(strata=self.strata, move=self.move)
+
+    @cached_property
+    def adviser(self) -> Adviser:
+        return Adviser(model=self.model, company=self.company)
 
     @cached_property
     def by_id(self) -> Mapping[str, Rule]:
@@ -70,35 +81,68 @@ class RuleBase:
     def _index(self) -> Mapping[str, int]:
         return {rule.id: index for index, rule in enumerate(self.rules)}
 
-    def facts(self, dossier: Dossier) -> Facts:
-        """Raises `Unreadable`."""
-        return self.model.facts(dossier)
+    def reads(self) -> frozenset[str]:
+        """The kinds of records that decide anything."""
+        fields = (key for rule in self.rules for key in rule.fields())
+        return frozenset(kind for rule in self.rules for kind in rule.reads()) | self.strata.behind(fields).kinds()
 
-    def calendar(self, facts: Facts, people: People) -> Calendar:
+    def source(self, rule: Rule) -> str:
+        """The Python that a rule becomes, with that of everything it rests on."""
+        strata = self.strata.behind(rule.fields())
+        setters = (setter for step in strata.steps if isinstance(step, Classified) for setter in step.rules)
+        return compile_rules([rule, *(setter for setter in setters if setter is not rule)], strata).source
+
+    # --- facts ---
+
+    def facts(self, dossier: Dossier, *, now: datetime, people: People = NOBODY) -> Facts:
+        """A dossier as it stands at a moment, among these people. Raises `Unreadable`."""
+        recorded = self.model.read(dossier)
+        calendar = self._calendar(recorded, people)
+        at = At.of(now, calendar)
+        facts = Facts(dossier=dossier, at=at, people=people, of=recorded, recorded=recorded)
+        work_out(self.compiled.lasting, facts)
+        return self.move(facts, at) if self.compiled.clocked else facts
+
+    def _calendar(self, recorded: Mapping[str, list[Fact]], people: People) -> Calendar:
         """The office in which a customer's rules are read: its owner's, else the company's.
 
         Of a dossier without a customer it is the office of its one record's owner.
         """
-        subject = facts.customer or next((fact for of_kind in facts.of.values() for fact in of_kind), {})
-        owner = people.get(owner_of(subject, facts))
+        of_kind = recorded.get(CUSTOMER) or next(iter(recorded.values()), [])
+        owner = people.get(str(of_kind[0]["owner"])) if of_kind and "owner" in of_kind[0] else None
         office = owner.office if owner else None
         return self.calendars.get(office, self.office) if office else self.office
 
-    def at(self, facts: Facts, now: datetime, people: People) -> At:
-        return At.of(now, self.calendar(facts, people))
+    def move(self, facts: Facts, at: At) -> Facts:
+        """The same dossier as it stands at another moment if nobody writes."""
+        known = facts.moments.get(at.now)
+        if known is not None:
+            return known
+        clocked = {kind for kind, _, _ in self.compiled.clocked}
+        of = {
+            kind: [dict(fact) for fact in records] if kind in clocked else records
+            for kind, records in facts.recorded.items()
+        }
+        moved = Facts(
+            dossier=facts.dossier, at=at, people=facts.people, of=of, recorded=facts.recorded, moments=facts.moments
+        )
+        work_out(self.compiled.clocked, moved)
+        facts.moments[at.now] = moved
+        return moved
 
     # --- deciding ---
 
     def decide(self, dossier: Dossier, *, now: datetime, people: People = NOBODY) -> Decision:
         """Raises `Undecidable`."""
         try:
-            facts = self.facts(dossier)
+            facts = self.facts(dossier, now=now, people=people)
         except Unreadable as failure:
             raise Undecidable(str(failure)) from None
-        return self.decide_facts(facts, self.at(facts, now, people))
+        return self._decide(facts)
 
-    def decide_facts(self, facts: Facts, at: At) -> Decision:
+    def _decide(self, facts: Facts) -> Decision:
         """The compiled reader selects, the engine decides, and both must agree. Raises `Undecidable`."""
+        at = facts.at
         hits, live = self.compiled.select(facts, at)
         next_check: datetime | None = None
         for index, this in live:
@@ -106,7 +150,7 @@ class RuleBase:
             truth = holds(this, facts, at)
             if truth:
                 hits.append((index, this))
-            flip = next_flip(self.rules[index], this, facts, at, holds=holds, truth=truth, before=next_check)
+            flip = self.horizon.flip(self.rules[index], this, facts, holds=holds, truth=truth, before=next_check)
             next_check = flip if flip is not None else next_check
         selected = {(index, str(this["id"])) for index, this in hits}
         try:
@@ -115,13 +159,16 @@ class RuleBase:
             raise Undecidable(self._disagreement(disagreement)) from None
         except EngineFailure as failure:
             raise Undecidable(str(failure)) from None
-        matches = sorted(
-            (self.rules[index].id, RecordRef(kind=self.rules[index].subject, id=id_)) for index, id_ in selected
-        )
+        matches: dict[Match, Reach] = {}
+        for index, this in hits:
+            rule = self.rules[index]
+            match = Match(rule=rule.id, subject=RecordRef(kind=rule.subject, id=str(this["id"])))
+            matches[match] = rule.reach(this, facts)
         return Decision(
             dossier=facts.dossier.id,
             now=at.now,
-            matches=tuple(Match(rule=rule, subject=subject) for rule, subject in matches),
+            matches=tuple(sorted(matches, key=lambda match: match.key)),
+            limited={match: reach for match, reach in matches.items() if reach is not Reach.LIVE},
             next_check=next_check,
             facts=facts,
         )
@@ -163,35 +210,19 @@ class RuleBase:
             yield decision
             at = decision.next_check
 
-    # --- words ---
+    # --- what a match says, at the moment of the facts; each raises KeyError where the rule or its subject is gone ---
 
-    def advise(
-        self,
-        match: Match,
-        facts: Facts,
-        *,
-        now: datetime,
-        opened_at: datetime,
-        people: People = NOBODY,
-        language: str | None = None,
-    ) -> Advice:
-        """Raises KeyError where the rule or its subject is gone."""
-        rule = self.by_id[match.rule]
-        this = self.subject(match, facts)
-        return self.adviser(people).advise(
-            rule, this, facts, at=self.at(facts, now, people), opened_at=opened_at, language=language
-        )
+    def advise(self, match: Match, facts: Facts, *, opened_at: datetime, language: str | None = None) -> Advice:
+        rule, this = self._found(match, facts)
+        return self.adviser.advise(rule, this, facts, opened_at=opened_at, language=language)
 
-    def wording(self, facts: Facts, *, now: datetime, people: People = NOBODY, language: str | None = None) -> Wording:
+    def wording(self, facts: Facts, *, language: str | None = None) -> Wording:
         """Conditions and facts in a language, the company's unless another is asked for."""
-        return Wording(voice=self.adviser(people).voice(self.at(facts, now, people), language), model=self.model)
+        return Wording(voice=self.adviser.voice(facts.at, language), model=self.model)
 
-    def adviser(self, people: People) -> Adviser:
-        return Adviser(model=self.model, company=self.company, people=people)
-
-    def recipients(self, match: Match, facts: Facts, people: People) -> tuple[str, ...]:
+    def recipients(self, match: Match, facts: Facts) -> tuple[str, ...]:
         """Whom the rule speaks to about a subject, as in `Advice.to`."""
-        return self.adviser(people).addressed(self.by_id[match.rule], self.subject(match, facts), facts)
+        return self.adviser.addressed(*self._found(match, facts), facts)
 
     def subject(self, match: Match, facts: Facts) -> Fact:
         this = facts.find(match.subject.kind, match.subject.id)
@@ -199,34 +230,40 @@ class RuleBase:
             raise KeyError(str(match.subject))
         return this
 
+    def _found(self, match: Match, facts: Facts) -> tuple[Rule, Fact]:
+        return self.by_id[match.rule], self.subject(match, facts)
+
     def owner(self, match: Match, facts: Facts) -> str | None:
         """Who looks after a match's subject."""
-        return owner_of(self.subject(match, facts), facts)
+        return facts.owner(self.subject(match, facts))
 
-    def why(self, match: Match, facts: Facts, *, now: datetime, people: People = NOBODY) -> tuple[Reason, ...]:
+    def why(self, match: Match, facts: Facts) -> tuple[Reason, ...]:
         """The conditions that made it hold."""
-        return why(self.by_id[match.rule], self.subject(match, facts), facts, self.at(facts, now, people))
+        return tuple(self._explainer(match, facts).why())
 
-    def trace(self, match: Match, facts: Facts, *, now: datetime, people: People = NOBODY) -> tuple[Reason, ...]:
+    def trace(self, match: Match, facts: Facts) -> tuple[Reason, ...]:
         """Every condition, those that fail included."""
-        return reasons(self.by_id[match.rule], self.subject(match, facts), facts, self.at(facts, now, people))
+        return tuple(self._explainer(match, facts).reasons())
 
-    def holds(self, match: Match, facts: Facts, *, now: datetime, people: People = NOBODY) -> bool:
+    def _explainer(self, match: Match, facts: Facts) -> Explainer:
+        rule, this = self._found(match, facts)
+        return Explainer(rule=rule, this=this, facts=facts, horizon=self.horizon)
+
+    def holds(self, match: Match, facts: Facts) -> bool:
         """Whether the rule is true for the subject, by the compiled reader alone."""
-        return self.compiled.holds[self._index[match.rule]](
-            self.subject(match, facts), facts, self.at(facts, now, people)
-        )
+        return self.compiled.holds[self._index[match.rule]](self.subject(match, facts), facts, facts.at)
 
-    def next_flip(self, match: Match, facts: Facts, *, now: datetime, people: People = NOBODY) -> datetime | None:
+    def next_flip(self, match: Match, facts: Facts) -> datetime | None:
         """When time alone changes what the rule says of the subject; None: never."""
-        index = self._index[match.rule]
-        this, at = self.subject(match, facts), self.at(facts, now, people)
-        holds = self.compiled.holds[index]
-        truth = holds(this, facts, at)
-        return next_flip(self.rules[index], this, facts, at, holds=holds, truth=truth, before=None)
+        rule, this = self._found(match, facts)
+        holds = self.compiled.holds[self._index[match.rule]]
+        return self.horizon.flip(rule, this, facts, holds=holds, truth=holds(this, facts, facts.at))
 
-    def held_back(self, matches: Sequence[Match]) -> Mapping[Match, tuple[str, ...]]:
-        """Which of one customer's matches others hold back, by the ids of the rules that do."""
+    def held_back(self, matches: Collection[Match], limited: Collection[Match]) -> Mapping[Match, tuple[str, ...]]:
+        """Which of one customer's matches others hold back, by the ids of the rules that do.
+
+        Those in `limited` remind nobody, and hold nothing back.
+        """
         held: dict[Match, tuple[str, ...]] = {}
         for match in matches:
             tags = set(self.by_id[match.rule].tags)
@@ -234,6 +271,7 @@ class RuleBase:
                 other.rule
                 for other in matches
                 if (holder := self.by_id[other.rule].then.holds_back) is not None
+                and other not in limited
                 and other.rule != match.rule
                 and tags.intersection(holder.tags)
                 and (holder.about_customer or other.subject == match.subject)

@@ -14,8 +14,9 @@ from babel.numbers import format_currency, format_decimal, format_percent
 from jinja2 import Template, TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from domain.calendar import At
 from rules.model import Fact, Facts, Kind, Model, Money, Ref, Value
-from rules.operators import At, local_day, recurrences
+from rules.operators import local_day, recurrences
 
 NOTHING = "–"  # stands where a value is missing
 LOCALES: Mapping[str, str] = {"en": "en_GB", "de": "de_CH", "fr": "fr_CH", "it": "it_CH"}

@@ -16,8 +16,8 @@ from domain.record import CUSTOMER, Dossier, Record, RecordRef, Timeline
 from rules.model import Date, DateTime, Enum, FieldType, Model, Number, Value
 from rules.problems import Place, Problems, suggestion
 from rules.rule import Expectation, Rule, RuleTest, Step
-from rules.source import Mapping, Node, Scalar, Sequence
-from rules.vocabulary import Company, check_keys
+from rules.source import Mapping, Node, Scalar, Sequence, check_keys
+from rules.vocabulary import Company
 
 if TYPE_CHECKING:
     from rules.rulebase import Decision, RuleBase
@@ -241,7 +241,7 @@ def run_test(rulebase: RuleBase, rule: Rule, test: RuleTest) -> Outcome:
 def _failing(rulebase: RuleBase, rule: Rule, decision: Decision) -> Iterator[str]:
     for fact in decision.facts.of.get(rule.subject, ()):
         match = Match(rule=rule.id, subject=RecordRef(kind=rule.subject, id=str(fact["id"])))
-        for reason in rulebase.trace(match, decision.facts, now=decision.now):
+        for reason in rulebase.trace(match, decision.facts):
             if not reason.holds:
                 yield reason.condition
 
@@ -279,7 +279,7 @@ def _difference(
         return f"on {when} expected something worth or due, open is nothing"
     for id_, opened_at in open_.items():
         match = Match(rule=rule.id, subject=RecordRef(kind=rule.subject, id=id_))
-        advice = rulebase.advise(match, rulebase.facts(dossier), now=step.at, opened_at=opened_at)
+        advice = rulebase.advise(match, rulebase.facts(dossier, now=step.at), opened_at=opened_at)
         for what, wanted, got in (("worth", expect.worth, advice.worth), ("due", expect.due, advice.due)):
             if wanted is not None and wanted != got:
                 return f"{id_}: expected {what} {wanted}, it is {got}"

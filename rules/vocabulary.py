@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 from datetime import date, time
 from functools import cache
@@ -11,13 +11,14 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from domain.calendar import OFFICE_HOURS, Calendar, Hours
 from domain.record import CUSTOMER
+from rules.derived import DerivedTypes, Written, is_derived
+from rules.holidays import DaysOff, regions_of
 from rules.model import (
-    IMPLICIT,
-    IMPLICIT_CUSTOMER,
     USER,
     Date,
     DateTime,
     Enum,
+    FieldKey,
     FieldType,
     Model,
     Money,
@@ -25,9 +26,10 @@ from rules.model import (
     Ref,
     Text,
     YesNo,
+    implicit,
 )
 from rules.problems import Problems, suggestion
-from rules.source import Mapping, Node, Scalar, Sequence
+from rules.source import Mapping, Node, Scalar, Sequence, check_keys
 
 SIMPLE: dict[str, FieldType] = {
     "text": Text(),
@@ -37,7 +39,7 @@ SIMPLE: dict[str, FieldType] = {
     "date": Date(),
     "datetime": DateTime(),
 }
-TYPE_WORDS = (*SIMPLE, "ref <kind>", "{enum: [...], groups: {...}}", "{money: CHF}")
+TYPE_WORDS = (*SIMPLE, "ref <kind>", "{enum: [...], groups: {...}}", "{money: CHF}", "{sum: invoice.amount}")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LANGUAGES = ("en", "de", "fr", "it")
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -64,6 +66,7 @@ class Vocabulary:
 
     problems: Problems
     fields: dict[str, dict[str, FieldType]] = field(default_factory=dict[str, dict[str, FieldType]])
+    derived: dict[FieldKey, Written] = field(default_factory=dict[FieldKey, Written])
     company: Company = field(default_factory=Company)
     calendars: dict[str, Calendar] = field(default_factory=dict[str, Calendar])
     _calendar_named: Scalar | None = None
@@ -74,7 +77,13 @@ class Vocabulary:
             if kind not in self.fields and kind not in (CUSTOMER, USER):
                 known = [*self.fields, CUSTOMER, USER]
                 self.problems.error("R100", node.at, f'no kind "{kind}"', suggestion(kind, known))
-        return Model.of(self.fields, self.company.zone)
+        fields = {kind: implicit(kind) | own for kind, own in ({CUSTOMER: {}} | self.fields).items()}
+        recorded = {key: fields[key[0]].get(key[1]) for key in self.derived}
+        DerivedTypes(written=self.derived, fields=fields, problems=self.problems).add()
+        for (kind, name), before in recorded.items():
+            if before is not None:
+                self._check_unchanged(kind, name, before, fields[kind][name], self.derived[kind, name][1])
+        return Model.of(fields, self.company.zone, derived=self.derived.keys())
 
     def office(self) -> Calendar:
         """The company's default office."""
@@ -110,22 +119,31 @@ class Vocabulary:
     def _read_field(self, kind: str, own: dict[str, FieldType], name: Scalar, node: Node) -> None:
         if not self._named(name, "field"):
             return
+        given = implicit(kind).get(name.text)
+        if isinstance(node, Mapping) and is_derived(node):
+            if given is not None:
+                self.problems.error("R104", node.at, f"{name} of {kind} is recorded", "give the field another name")
+                return
+            self.derived[kind, name.text] = (name, node)
+            return
         type_ = self._type(node)
         if type_ is None:
             return
-        implicit = (IMPLICIT_CUSTOMER if kind == CUSTOMER else IMPLICIT).get(name.text)
-        before = own.get(name.text, implicit)
+        self.derived.pop((kind, name.text), None)
+        before = own.get(name.text, given)
         if isinstance(before, Enum) and isinstance(type_, Enum):
             type_ = _merged(before, type_)
-        elif before is not None and type(before) is not type(type_):
-            self.problems.error(
-                "R104",
-                node.at,
-                f"{kind}.{name.text} is {before.says} already, it cannot become {type_.says}",
-                "give the field another name",
-            )
+        elif before is not None and not self._check_unchanged(kind, name.text, before, type_, node):
             return
         own[name.text] = type_
+
+    def _check_unchanged(self, kind: str, name: str, before: FieldType, type_: FieldType, node: Node) -> bool:
+        """What earlier packs read as one type stays of that type."""
+        if type(before) is type(type_):
+            return True
+        message = f"{kind}.{name} is {before.says} already, it cannot become {type_.says}"
+        self.problems.error("R104", node.at, message, "give the field another name")
+        return False
 
     def _named(self, name: Scalar, what: str) -> bool:
         if NAME.fullmatch(name.text) and name.text != "count":
@@ -224,7 +242,7 @@ class Vocabulary:
         return self.company.language
 
     def read_calendar(self, document: Mapping) -> None:
-        check_keys(document, {"calendar", "timezone", "hours", "closed"}, self.problems)
+        check_keys(document, {"calendar", "timezone", "hours", "holidays", "closed"}, self.problems)
         name = document.get("calendar")
         zone = document.get("timezone")
         if not isinstance(name, Scalar):
@@ -234,7 +252,7 @@ class Vocabulary:
             name=name.text,
             zone=ZoneInfo(self._zone(zone if isinstance(zone, Scalar) else None, self.company.timezone)),
             hours=self._hours(document.get("hours")),
-            closed=frozenset(self._closed(document.get("closed"))),
+            closed=self._holidays(document.get("holidays")).and_on(self._closed(document.get("closed"))),
         )
 
     def _hours(self, node: Node | None) -> tuple[Hours, ...]:
@@ -257,6 +275,26 @@ class Vocabulary:
             self.problems.error("R201", node.at, "an office without working hours", "as in {mon-fri: 09:00-17:00}")
             return OFFICE_HOURS
         return tuple(week)
+
+    def _holidays(self, node: Node | None) -> DaysOff:
+        """The public holidays of a country and region; none where nothing is named."""
+        if node is None or (isinstance(node, Scalar) and node.is_null):
+            return DaysOff()
+        if not isinstance(node, Mapping) or not isinstance(node.get("country"), Scalar):
+            self.problems.error("R201", node.at, "holidays need a country", "as in {country: CH, region: ZH}")
+            return DaysOff()
+        check_keys(node, ("country", "region"), self.problems)
+        country, region = node.by_key["country"], node.get("region")
+        regions = regions_of(str(country))
+        if regions is None:
+            help_ = "a code of ISO 3166, as in CH, DE, AT, US"
+            self.problems.error("R201", country.at, f'no holidays are known of "{country}"', help_)
+            return DaysOff()
+        if region is not None and str(region) not in regions:
+            help_ = suggestion(str(region), regions, shown=60) or f"{country} has no regions with holidays of their own"
+            self.problems.error("R201", region.at, f'"{region}" is not a region of {country}', help_)
+            return DaysOff()
+        return DaysOff(country=str(country), region=str(region) if region else None)
 
     def _closed(self, node: Node | None) -> Iterator[date]:
         for item in node.items if isinstance(node, Sequence) else ():
@@ -301,10 +339,3 @@ def _day_hours(text: str) -> Hours | None:
             return None
         hours.append((begin, end))
     return tuple(hours)
-
-
-def check_keys(node: Mapping, allowed: Collection[str], problems: Problems) -> None:
-    """R001 for every key that means nothing here."""
-    for key, _ in node:
-        if key.text not in allowed:
-            problems.error("R001", key.at, f'unknown key "{key.text}"', suggestion(key.text, allowed, shown=20))

@@ -10,6 +10,7 @@ from domain.delivery import NewDelivery
 from domain.person import People
 from domain.recommendation import Key, Match, Recommendation, State, recommendation_id, reconcile
 from domain.record import Timeline
+from rules.rule import Reach, Stage
 from rules.rulebase import Decision, RuleBase, Undecidable
 from store import dossiers, due, evaluations, people, recommendations
 from store.due import Claim
@@ -20,6 +21,7 @@ from store.session import Database
 CLAIM_LIMIT = 200  # keeps one transaction short
 LEASE_S = 120.0  # longer than a claim takes; a worker that died is taken over after it
 QUARANTINE = timedelta(hours=1)  # before a customer that could not be evaluated is tried again
+RECORDED = (Reach.LIVE, Reach.SHADOW)  # a shadow is charted, though nobody hears of it
 FIRST = 0  # the occurrence of a recommendation's first reminder
 
 
@@ -143,8 +145,8 @@ class _Episodes:
 
     def pass_(self, decision: Decision) -> None:
         """Raise, keep and end so that exactly what the decision wants has a running episode."""
-        wanted = [match for match in decision.matches if self._reaches(match, decision)]
-        held = self.rules.base.held_back(wanted)
+        wanted = [match for match in decision.matches if decision.limited.get(match, Reach.LIVE) in RECORDED]
+        held = self.rules.base.held_back(wanted, decision.limited)
         changes = reconcile(wanted=wanted, running=self.running.values())
         for ended in changes.ended:
             over = ended.end(at=decision.now)
@@ -156,7 +158,7 @@ class _Episodes:
             self.running[match.key] = self.raised[raised.id] = raised
         for kept in changes.kept:
             match = Match(rule=kept.rule, subject=kept.subject)
-            to = self.rules.base.recipients(match, decision.facts, self.people)
+            to = self.rules.base.recipients(match, decision.facts)
             advice = replace(kept.advice, held_back_by=held.get(match, ()), to=to)
             if advice != kept.advice:
                 # Released, or another person's by now: who has not heard of it does, and nobody twice.
@@ -168,15 +170,8 @@ class _Episodes:
         home = self.raised if recommendation.id in self.raised else self.updated
         home[recommendation.id] = recommendation
 
-    def _reaches(self, match: Match, decision: Decision) -> bool:
-        rollout = self.rules.base.by_id[match.rule].rollout
-        owner = self.people.get(self.rules.base.owner(match, decision.facts))
-        return rollout.reaches(rule=match.rule, customer=self.dossier, team=owner.team if owner else None)
-
     def _raise(self, match: Match, decision: Decision, held_by: tuple[str, ...]) -> Recommendation:
-        advice = self.rules.base.advise(
-            match, decision.facts, now=decision.now, opened_at=decision.now, people=self.people
-        )
+        advice = self.rules.base.advise(match, decision.facts, opened_at=decision.now)
         return Recommendation(
             id=recommendation_id(dossier=self.dossier, match=match, opened_at=decision.now),
             dossier=self.dossier,
@@ -204,7 +199,7 @@ class _Episodes:
 
     def _audible(self, recommendation: Recommendation, *, now: datetime) -> bool:
         snoozed = recommendation.snoozed_until is not None and recommendation.snoozed_until > now
-        silent = self.rules.base.by_id[recommendation.rule].rollout.silent
+        silent = self.rules.base.by_id[recommendation.rule].rollout.stage is Stage.SHADOW
         held = bool(recommendation.advice.held_back_by)
         return recommendation.state is State.OPEN and not (snoozed or silent or held)
 

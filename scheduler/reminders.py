@@ -41,12 +41,10 @@ class ReminderWriter:
         base = self.base
         reader = people.get(person)
         language = language or (reader.language if reader else None) or base.company.language
-        facts = base.facts(dossier)
+        facts = base.facts(dossier, now=now, people=people)
         match = Match(rule=recommendation.rule, subject=recommendation.subject)
-        advice = base.advise(
-            match, facts, now=now, opened_at=recommendation.opened_at, people=people, language=language
-        )
-        wording = base.wording(facts, now=now, people=people, language=language)
+        advice = base.advise(match, facts, opened_at=recommendation.opened_at, language=language)
+        wording = base.wording(facts, language=language)
         rule, this = base.by_id[match.rule], base.subject(match, facts)
         title = in_language(rule.title, language, base.company.language)
         customer = dossier.name
@@ -70,9 +68,7 @@ class ReminderWriter:
             rule=rule.id,
             rule_title=title,
             rule_version=recommendation.rule_version,
-            matched=tuple(
-                wording.reason_with_value(reason) for reason in base.why(match, facts, now=now, people=people)
-            ),
+            matched=tuple(wording.reason_with_value(reason) for reason in base.why(match, facts)),
             recipient=reader.email if reader else person,
             role=_role(reader, people, owner=base.owner(match, facts)),
             links=self.links(recommendation.id, person, now),

@@ -58,7 +58,7 @@ def evaluate(
             failed.append(_failure(line, dossier.id, str(failure)))
             continue
         next_check[dossier.id] = _local(decision.next_check, rulebase)
-        recommendations += _recommendations(rulebase, dossier, decision)
+        recommendations += _recommendations(rulebase, decision)
     recommendations.sort(key=lambda r: (r["customer"], r["rule"], r["subject"]["kind"], r["subject"]["id"]))
     if as_json:
         checks = dict(sorted(next_check.items()))
@@ -158,14 +158,14 @@ def _decoded(raw: Iterable[bytes]) -> Iterator[str]:
         yield line.decode("utf-8-sig" if number == 0 else "utf-8", errors="surrogateescape")
 
 
-def _recommendations(rulebase: RuleBase, dossier: Dossier, decision: Decision) -> Iterator[dict[str, Any]]:
-    facts = rulebase.facts(dossier)
-    held = rulebase.held_back(decision.matches)
+def _recommendations(rulebase: RuleBase, decision: Decision) -> Iterator[dict[str, Any]]:
+    facts = decision.facts
+    held = rulebase.held_back(decision.matches, decision.limited)
     for match in decision.matches:
-        advice = rulebase.advise(match, facts, now=decision.now, opened_at=decision.now)
+        advice = rulebase.advise(match, facts, opened_at=decision.now)
         yield {
             "rule": match.rule,
-            "customer": dossier.id,
+            "customer": decision.dossier,
             "subject": _subject(match),
             "recommend": advice.recommend.value,
             "say": advice.say,
@@ -174,7 +174,9 @@ def _recommendations(rulebase: RuleBase, dossier: Dossier, decision: Decision) -
             "due": plain(advice.due),
             "to": list(advice.to),
             "held_back_by": list(held.get(match, ())),
-            "because": [_because(r, rulebase, facts) for r in rulebase.why(match, facts, now=decision.now)],
+            # Only where it reminds nobody: draft, shadow, outside the percentage or the team.
+            **({"reach": decision.limited[match].value} if match in decision.limited else {}),
+            "because": [_because(r, rulebase, facts) for r in rulebase.why(match, facts)],
         }
 
 

@@ -119,7 +119,6 @@ def explain(
     With each value, and with the moment at which time alone changes the outcome.
     """
     from app.wiring import utc_now
-    from rules.compiled import compile_rules
     from rules.loader import load
     from rules.problems import suggestion
 
@@ -128,7 +127,7 @@ def explain(
     if found is None:
         raise CommandError(f'there is no rule "{rule}"; {suggestion(rule, rulebase.by_id) or ""}'.rstrip("; "))
     if source:
-        say(compile_rules([found]).source)
+        say(rulebase.source(found))
         return
     if customer is None:
         raise CommandError("name the customer with --customer, or ask for the generated Python with --source")
@@ -196,19 +195,19 @@ def _explained(
     from domain.recommendation import Match
     from domain.record import RecordRef
 
-    facts = rulebase.facts(dossier)
+    facts = rulebase.facts(dossier, now=now, people=people)
     ids = [str(fact["id"]) for fact in facts.of.get(rule.subject, ())]
     if subject is not None and subject not in ids:
         raise CommandError(f"{dossier.id} has no {rule.subject} {subject}; it has {', '.join(ids) or 'none'}")
     explained: list[dict[str, Any]] = []
     for id_ in [subject] if subject is not None else ids:
         match = Match(rule=rule.id, subject=RecordRef(kind=rule.subject, id=id_))
-        reasons = rulebase.trace(match, facts, now=now, people=people)
-        flip = rulebase.next_flip(match, facts, now=now, people=people)
+        reasons = rulebase.trace(match, facts)
+        flip = rulebase.next_flip(match, facts)
         explained.append(
             {
                 "subject": {"kind": rule.subject, "id": id_},
-                "holds": rulebase.holds(match, facts, now=now, people=people),
+                "holds": rulebase.holds(match, facts),
                 "flips_at": None if flip is None else rulebase.office.local(flip),
                 "conditions": [_reason(reason, rulebase) for reason in reasons],
             }

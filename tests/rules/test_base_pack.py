@@ -125,11 +125,11 @@ def test_every_rule_says_what_to_do_to_whom_and_what_is_at_stake(base: RuleBase,
 def test_every_rule_speaks_english_and_german_and_fills_in_every_field(base: RuleBase, id_: str) -> None:
     rule = base.by_id[id_]
     subject = Record(kind=rule.subject, id="X1", customer="K1", fields=SAID[rule.subject])
-    facts = base.facts(Dossier(id="K1", records=(subject,)))
+    facts = base.facts(Dossier(id="K1", records=(subject,)), now=NOW)
     match = Match(rule=id_, subject=subject.ref)
 
     said = {
-        language: base.advise(match, facts, now=NOW, opened_at=NOW, language=language).say for language in ("en", "de")
+        language: base.advise(match, facts, opened_at=NOW, language=language).say for language in ("en", "de")
     }
 
     assert rule.title.keys() == rule.then.say.keys() == said.keys()

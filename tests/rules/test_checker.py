@@ -144,7 +144,7 @@ MISTAKES = {
         rules.yaml:2:19: error[R103] "dat" is not a type of field
             2 |   claim: {closed: dat}
               |                   ^^^
-              = help: did you mean "date"? allowed: text, yesno, number, money, date, datetime, ref <kind>, {enum: [...], groups: {...}}, {money: CHF}
+              = help: did you mean "date"? allowed: text, yesno, number, money, date, datetime, ref <kind>, {enum: [...], groups: {...}}, {money: CHF}, {sum: invoice.amount}
         """,
     ),
     "R104": (

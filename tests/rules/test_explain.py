@@ -45,7 +45,7 @@ def dossier(*contracts: dict[str, str], **customer: str) -> Dossier:
 def reasons(rulebase: RuleBase, known: Dossier, *, all_of_them: bool = True) -> list[Reason]:
     match = Match(rule="r", subject=RecordRef(kind="customer", id="K1"))
     ask = rulebase.trace if all_of_them else rulebase.why
-    return list(ask(match, rulebase.facts(known), now=NOW))
+    return list(ask(match, rulebase.facts(known, now=NOW)))
 
 
 def test_every_condition_is_named_with_its_value_and_what_comes_of_it(rule: Rule) -> None:

@@ -40,7 +40,7 @@ def say(tmp_path: Path) -> Say:
         records = [Record(kind=k, id=f"{k[0].upper()}1", customer="K1", fields=f) for k, f in fields.items()]
         decision = rulebase.decide(Dossier(id="K1", records=tuple(records)), now=NOW)
         (match,) = decision.matches
-        return rulebase.advise(match, decision.facts, now=NOW, opened_at=NOW, language=language).say
+        return rulebase.advise(match, decision.facts, opened_at=NOW, language=language).say
 
     return say
 

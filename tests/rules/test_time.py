@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from domain.calendar import NEVER, TICK, Calendar, Span, Unit
+from domain.calendar import NEVER, TICK, At, Calendar, Span, Unit
 from rules.model import Date, DateTime
-from rules.operators import At, Test
+from rules.operators import Test
 from rules.phrases import Grammar
 from rules.problems import Place
 from rules.source import Scalar

@@ -100,7 +100,7 @@ def test_a_test_is_true_for_these_values_and_false_for_those(
                 Record(kind="contract", id="C2", customer="K1", fields={"size": "7"}),
             )
             decision = rulebase.decide(Dossier(id="K1", records=records), now=NOW)
-            (reason,) = rulebase.trace(Match(rule="r", subject=subject), decision.facts, now=NOW)
+            (reason,) = rulebase.trace(Match(rule="r", subject=subject), decision.facts)
 
             assert (Match(rule="r", subject=subject) in decision.matches) is truth, value
             assert reason.holds is truth, value
