@@ -9,20 +9,22 @@ it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TypeAlias, cast
 
-from domain.calendar import At
-from rules.model import Fact, Facts, Value
-from rules.operators import Temporal, literal
+from domain.calendar import LAST_DAY, NEVER, At
+from rules.model import Date, Fact, Facts, Value
+from rules.operators import ALWAYS, FOREVER, MissingOr, Temporal, literal
 from rules.rule import Aggregate, Arithmetic, Condition, Derived, Link, Reach, Relation, Rule, Stage, Tie
 from rules.strata import Classified, Step, Strata
 
 Hit: TypeAlias = tuple[int, Fact]
 """(index of the rule, the subject)"""
-Select: TypeAlias = Callable[[Facts, At, list[Hit], list[Hit]], None]
+Select: TypeAlias = Callable[[Facts, At, list[Hit], list[Hit]], tuple[int, datetime]]
+"""Adds to the lists, and gives the ordinal of the next day, and the next moment, at which a rule flips."""
 Holds: TypeAlias = Callable[[Fact, Facts, At], bool]
 WorkOut: TypeAlias = Callable[[Fact, Facts, At], Value | None]
 Worked: TypeAlias = tuple[str, str, WorkOut]
@@ -46,15 +48,22 @@ class Compiled:
     lasting: tuple[Worked, ...]
     clocked: tuple[Worked, ...]
 
-    def select(self, facts: Facts, at: At) -> tuple[list[Hit], list[Hit]]:
-        """(what holds now, what time could make or unmake): only rules on kinds that this customer has are read."""
+    def select(self, facts: Facts, at: At) -> tuple[list[Hit], list[Hit], datetime | None]:
+        """(what holds now, what the horizon must look at, when time alone changes the former; None: never)
+
+        Only rules on kinds that this customer has are read.
+        """
         hits: list[Hit] = []
         live: list[Hit] = []
+        next_day, next_moment = FOREVER, NEVER
         for kind in facts.of:
             select = self.selects.get(kind)
             if select is not None:
-                select(facts, at, hits, live)
-        return hits, live
+                day, moment = select(facts, at, hits, live)
+                next_day, next_moment = min(next_day, day), min(next_moment, moment)
+        if next_day < LAST_DAY.toordinal():
+            next_moment = min(next_moment, at.calendar.midnight(date.fromordinal(next_day)))
+        return hits, live, next_moment if next_moment < NEVER else None
 
 
 def work_out(steps: Sequence[Worked], facts: Facts) -> None:
@@ -153,20 +162,67 @@ class _Writer:
     def kind(self, kind: str, rules: list[tuple[int, Rule]]) -> None:
         """One walk over the records of a kind for all rules about it."""
         reads = list(dict.fromkeys(line for _, rule in rules for line in _reads(rule)[0]))
-        body: list[str] = []
-        for index, rule in rules:
-            names = _reads(rule)[1]
-            possible = _terms(rule, lambda c, names=names: self._possible(c, names[str(c.link)]))
-            terms = [*possible, *self._lasting_relations(index, rule)]
-            into = "live" if self.strata.moves_rule(rule) else "hits"
-            body += [f"        if {_joined(terms)}:  # {rule.id}", f"            {into}.append(({index}, this))"]
+        body = [line for index, rule in rules for line in self._selected(index, rule)]
         self.lines += [
             f"def {_kind_name(kind)}(facts, at, hits, live):",
+            "    now, today = at.now, at.today.toordinal()",
+            f"    next_day, next_moment = {FOREVER}, {self.constant(NEVER)}",
             f"    for this in facts.of[{kind!r}]:",
             *(f"    {line}" for line in reads),
-            *body,
+            *(f"        {line}" for line in body),
+            "    return next_day, next_moment",
             "",
         ]
+
+    def _selected(self, index: int, rule: Rule) -> list[str]:
+        """The lines that note what a rule says of `this`, and when time alone will change it.
+
+        Most rules hold for one span of time, from `start` up to `end`. What else moves is left to the horizon, and
+        only while that span is not over.
+        """
+        names = _reads(rule)[1]
+        spans = [c for c in rule.when if self._spans(c)]
+        possible = _joined(list(_terms(rule, lambda c: self._possible(c, names[str(c.link)]))))
+        lasting = list(self._lasting_relations(index, rule))
+        alone = not self.strata.moves_rule(rule, but_for=spans)
+        if not spans:
+            into = "hits" if alone else "live"
+            return [f"if {_joined([possible, *lasting])}:  # {rule.id}", f"    {into}.append(({index}, this))"]
+        by_day = all(isinstance(c.type, Date) for c in spans)
+        now, following = ("today", "next_day") if by_day else ("now", "next_moment")
+        checks = [f"{now} < end", *(["start < end"] if len(spans) > 1 else []), *lasting]
+        then = [
+            f"if start <= {now}:",
+            f"    hits.append(({index}, this))",
+            "    start = end",
+            f"if start < {following}:",
+            f"    {following} = start",
+        ]
+        return [
+            f"if {possible}:  # {rule.id}",
+            *(f"    {line}" for line in self._span(spans, names, by_day=by_day)),
+            f"    if {_joined(checks)}:",
+            *(f"        {line}" for line in (then if alone else [f"live.append(({index}, this))"])),
+        ]
+
+    def _spans(self, condition: Condition) -> bool:
+        """Whether a condition holds for one span of time, which the value alone decides."""
+        return condition.test.temporal and not condition.test.yearly and condition.link.key not in self.strata.clocked
+
+    def _span(self, conditions: Sequence[Condition], names: Mapping[str, str], *, by_day: bool) -> Iterator[str]:
+        """The lines that find `start` and `end` of the time in which all these conditions hold."""
+        for number, condition in enumerate(conditions):
+            test, name = condition.test, names[str(condition.link)]
+            inner = test.test if isinstance(test, MissingOr) else test
+            assert isinstance(inner, Temporal)
+            span = inner.days_source(name, self.constant) if by_day else f"{self.constant(inner.span_of)}({name}, at)"
+            target = "start, end" if len(conditions) == 1 else f"start{number}, end{number}"
+            if inner is not test:
+                span = f"{f'(0, {FOREVER})' if by_day else self.constant(ALWAYS)} if {name} is None else ({span})"
+            yield f"{target} = {span}"
+        if len(conditions) > 1:
+            for edge, pick in (("start", "max"), ("end", "min")):
+                yield f"{edge} = {pick}({', '.join(f'{edge}{number}' for number, _ in enumerate(conditions))})"
 
     def _possible(self, condition: Condition, variable: str) -> str:
         """True wherever time alone could make the condition true."""
@@ -289,7 +345,8 @@ def _called(function: Callable[..., object]) -> str:
     """What the source calls a function: `in_the_next_90_days` for the test of that phrase."""
     match getattr(function, "__self__", None):
         case Temporal() as test:
-            return re.sub(r"\W+", "_", str(test))
+            said = re.sub(r"\W+", "_", str(test))
+            return said if function.__name__ == "holds" else f"{said}__{function.__name__}"
         case Rule() as rule:
             return f"{function.__name__}_{re.sub(r'[^a-z0-9]', '_', rule.id)}"
         case _:

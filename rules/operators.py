@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import ClassVar, TypeAlias
@@ -294,7 +294,8 @@ TEMPORAL: Mapping[str, TemporalRule] = {
 Reach: TypeAlias = tuple[int, int]
 """The days from a date to the first and to the last day on which a test holds."""
 
-FOREVER_DAYS = 4_000_000  # more than the calendar has
+FOREVER = 4_000_000  # days: more than the calendar has
+ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 MIDDLE = date(5000, 1, 1)  # no span leads from it to the calendar's ends
 
 
@@ -303,8 +304,8 @@ def _reach(rule: TemporalRule, span: Span) -> Reach | None:
         return None
     first, last = rule.days(MIDDLE, span, Calendar())
     return (
-        -FOREVER_DAYS if first is None else (first - MIDDLE).days,
-        FOREVER_DAYS if last is None else (last - MIDDLE).days,
+        -FOREVER if first is None else (first - MIDDLE).days,
+        FOREVER if last is None else (last - MIDDLE).days,
     )
 
 
@@ -363,6 +364,24 @@ class Temporal(Test):
             for first, last in self._days(rule, value, at)
         )
 
+    def span_of(self, value: date, at: At) -> tuple[datetime, datetime]:
+        """From when on, and until just before when, it holds; not for what comes back every year."""
+        (interval,) = self.during(value, at)
+        return interval.start or ALWAYS[0], interval.end or ALWAYS[1]
+
+    def days_of(self, value: date, at: At) -> tuple[int, int]:
+        """The same for a date, as ordinals of days."""
+        ((first, last),) = self._days(TEMPORAL[self.phrase], value, at)
+        return 0 if first is None else first.toordinal(), FOREVER if last is None else last.toordinal() + 1
+
+    def days_source(self, name: str, constant: Callable[[object], str]) -> str:
+        """A Python expression for `days_of` the variable `name`."""
+        if self.reach is None:
+            return f"{constant(self.days_of)}({name}, at)"
+        first, last = self.reach
+        start = "0" if first == -FOREVER else _shifted(name, first)
+        return f"{start}, {FOREVER if last == FOREVER else _shifted(name, last + 1)}"
+
     def edges(self, value: Value | None, at: At) -> Iterable[datetime]:
         if self.reach is None or type(value) is not date:
             return Test.edges(self, value, at)
@@ -383,6 +402,10 @@ class Temporal(Test):
         local = at.calendar.local(value)
         for day in islice(recurrences(local.date(), at.today), RECURRENCES_AHEAD):
             yield at.calendar.instant(datetime.combine(day, local.time()))
+
+
+def _shifted(name: str, days: int) -> str:
+    return f"{name}.toordinal() {'-' if days < 0 else '+'} {abs(days)}"
 
 
 def recurrences(day: date, today: date) -> Iterator[date]:

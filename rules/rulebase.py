@@ -143,8 +143,7 @@ class RuleBase:
     def _decide(self, facts: Facts) -> Decision:
         """The compiled reader selects, the engine decides, and both must agree. Raises `Undecidable`."""
         at = facts.at
-        hits, live = self.compiled.select(facts, at)
-        next_check: datetime | None = None
+        hits, live, next_check = self.compiled.select(facts, at)
         for index, this in live:
             holds = self.compiled.holds[index]
             truth = holds(this, facts, at)
