@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 from domain.calendar import LAST_DAY, NEVER, At
 from rules.model import Date, Fact, Facts, Value
@@ -29,6 +29,10 @@ Holds: TypeAlias = Callable[[Fact, Facts, At], bool]
 WorkOut: TypeAlias = Callable[[Fact, Facts, At], Value | None]
 Worked: TypeAlias = tuple[str, str, WorkOut]
 """(kind, field, what works it out for a record of that kind)"""
+
+T = TypeVar("T", int, datetime)
+Related: TypeAlias = tuple[Sequence[tuple[T, T]], Callable[[int], bool]]
+"""(for each related record from when up to when it counts, whether so many are as a rule wants it)"""
 
 EXACT = Context(prec=4096)  # more digits than sums and products of what can be recorded have
 QUOTIENT = Context(prec=28, rounding=ROUND_HALF_EVEN)
@@ -64,6 +68,25 @@ class Compiled:
         if next_day < LAST_DAY.toordinal():
             next_moment = min(next_moment, at.calendar.midnight(date.fromordinal(next_day)))
         return hits, live, next_moment if next_moment < NEVER else None
+
+
+def meet(now: T, start: T, end: T, related: Sequence[Related[T]]) -> tuple[bool, T | None]:
+    """(whether a rule holds now, when time alone changes that; None: never)
+
+    It holds from `start` up to `end`, wherever the records of each relation that count are as many as it wants.
+    """
+    lasting = [([span for span in spans if now < span[1]], fits) for spans, fits in related]
+    if not any(spans for spans, _ in lasting):
+        if not all(fits(0) for _, fits in lasting):
+            return False, None
+        return start <= now, end if start <= now else start
+
+    def holds(at: T) -> bool:
+        return start <= at < end and all(fits(sum(s <= at < e for s, e in spans)) for spans, fits in lasting)
+
+    truth = holds(now)
+    edges = {start, end, *(edge for spans, _ in lasting for span in spans for edge in span)}
+    return truth, next((edge for edge in sorted(edges) if now < edge and holds(edge) is not truth), None)
 
 
 def work_out(steps: Sequence[Worked], facts: Facts) -> None:
@@ -177,32 +200,82 @@ class _Writer:
     def _selected(self, index: int, rule: Rule) -> list[str]:
         """The lines that note what a rule says of `this`, and when time alone will change it.
 
-        Most rules hold for one span of time, from `start` up to `end`. What else moves is left to the horizon, and
-        only while that span is not over.
+        Most rules hold for one span of time, from `start` up to `end`, less where relations have spans of their own.
+        What moves in any other way is left to the horizon, and only while that span is not over.
         """
         names = _reads(rule)[1]
         spans = [c for c in rule.when if self._spans(c)]
         possible = _joined(list(_terms(rule, lambda c: self._possible(c, names[str(c.link)]))))
-        lasting = list(self._lasting_relations(index, rule))
-        alone = not self.strata.moves_rule(rule, but_for=spans)
-        if not spans:
+        moving = [r for r in rule.relations() if self.strata.moves_relation(r)]
+        lasting = [t for t, r in zip(_relations(index, rule), rule.relations(), strict=True) if r not in moving]
+        alone = sum(map(self.strata.moves, rule.conditions())) == len(spans) and all(map(self._meets, moving))
+        if not spans and not (alone and moving):
             into = "hits" if alone else "live"
             return [f"if {_joined([possible, *lasting])}:  # {rule.id}", f"    {into}.append(({index}, this))"]
-        by_day = all(isinstance(c.type, Date) for c in spans)
+        timed = [*spans, *(c for r in moving for c in r.conditions if self._spans(c))]
+        by_day = all(isinstance(c.type, Date) for c in timed)
         now, following = ("today", "next_day") if by_day else ("now", "next_moment")
         checks = [f"{now} < end", *(["start < end"] if len(spans) > 1 else []), *lasting]
-        then = [
-            f"if start <= {now}:",
-            f"    hits.append(({index}, this))",
-            "    start = end",
-            f"if start < {following}:",
-            f"    {following} = start",
-        ]
+        then = [f"live.append(({index}, this))"]
+        if alone and moving:
+            numbers = [n for n, r in enumerate(rule.relations()) if r in moving]
+            related = "".join(f"spans_{index}_{n}(this, facts, at), " for n in numbers)
+            then = [
+                f"holds, turn = {self.constant(meet)}({now}, start, end, ({related}))",
+                "if holds:",
+                f"    hits.append(({index}, this))",
+                f"if turn is not None and turn < {following}:",
+                f"    {following} = turn",
+            ]
+            for n in numbers:
+                self._related_spans(f"spans_{index}_{n}", rule, n, by_day=by_day)
+        elif alone:
+            then = [
+                f"if start <= {now}:",
+                f"    hits.append(({index}, this))",
+                "    start = end",
+                f"if start < {following}:",
+                f"    {following} = start",
+            ]
         return [
             f"if {possible}:  # {rule.id}",
             *(f"    {line}" for line in self._span(spans, names, by_day=by_day)),
             f"    if {_joined(checks)}:",
-            *(f"        {line}" for line in (then if alone else [f"live.append(({index}, this))"])),
+            *(f"        {line}" for line in then),
+        ]
+
+    def _meets(self, relation: Relation) -> bool:
+        """Whether a relation moves, and each related record counts for one span of time."""
+        moving = [c for c in relation.conditions if self.strata.moves(c)]
+        return bool(moving) and all(map(self._spans, moving))
+
+    def _related_spans(self, name: str, rule: Rule, number: int, *, by_day: bool) -> None:
+        """When each related record counts, and how many must."""
+        relation = list(rule.relations())[number]
+        spans = [c for c in relation.conditions if self._spans(c)]
+        names = {str(c.link): _variable(c.link) for c in spans}
+        lasting = replace(relation, conditions=tuple(c for c in relation.conditions if not self._spans(c)))
+        counted = relation.count.source("count", self.constant) if relation.count else "count > 0"
+        fits = counted if number < len(rule.with_) else f"not ({counted})"
+        self.lines += [
+            f"def {name}(this, facts, at):",
+            f"    # {' '.join(relation.words.split())}",
+            "    found = []",
+            f"    for other in facts.of.get({relation.kind!r}, ()):",
+            "        if other is this:",
+            "            continue",
+            *self._related(lasting),
+            *(f"        {names[str(c.link)]} = {read_source('other', c.link)}" for c in spans),
+            *(
+                line
+                for c in spans
+                if (possible := c.test.possible(names[str(c.link)], self.constant)) != "True"
+                for line in (f"        if not ({possible}):", "            continue")
+            ),
+            *(f"        {line}" for line in self._span(spans, names, by_day=by_day)),
+            "        found.append((start, end))",
+            f"    return found, lambda count: {fits}",
+            "",
         ]
 
     def _spans(self, condition: Condition) -> bool:
@@ -220,6 +293,8 @@ class _Writer:
             if inner is not test:
                 span = f"{f'(0, {FOREVER})' if by_day else self.constant(ALWAYS)} if {name} is None else ({span})"
             yield f"{target} = {span}"
+        if not conditions:
+            yield f"start, end = 0, {FOREVER}" if by_day else f"start, end = {self.constant(ALWAYS)}"
         if len(conditions) > 1:
             for edge, pick in (("start", "max"), ("end", "min")):
                 yield f"{edge} = {pick}({', '.join(f'{edge}{number}' for number, _ in enumerate(conditions))})"
@@ -229,12 +304,6 @@ class _Writer:
         if condition.link.key in self.strata.clocked:
             return "True"
         return condition.test.possible(variable, self.constant)
-
-    def _lasting_relations(self, index: int, rule: Rule) -> Iterator[str]:
-        """Relations that no clock can change; the others may hold at some moment."""
-        for term, relation in zip(_relations(index, rule), rule.relations(), strict=True):
-            if not self.strata.moves_relation(relation):
-                yield term
 
     # --- derived and classified fields ---
 
@@ -274,7 +343,7 @@ class _Writer:
     def _arithmetic(self, arithmetic: Arithmetic) -> list[str]:
         names = [f"v{number}" for number, _ in enumerate(arithmetic.operands)]
         lines = [
-            f"    {name} = {_read('this', operand) if isinstance(operand, Link) else self.constant(operand)}"
+            f"    {name} = {read_source('this', operand) if isinstance(operand, Link) else self.constant(operand)}"
             for name, operand in zip(names, arithmetic.operands, strict=True)
         ]
         read = [n for n, o in zip(names, arithmetic.operands, strict=True) if isinstance(o, Link)]
@@ -313,7 +382,7 @@ class _Writer:
         for condition in relation.conditions:
             variable = _variable(condition.link)
             body += [
-                f"        {variable} = {_read('other', condition.link)}",
+                f"        {variable} = {read_source('other', condition.link)}",
                 f"        if not ({condition.test.source(variable, self.constant)}):",
                 "            continue",
             ]
@@ -357,7 +426,7 @@ def _variable(link: Link) -> str:
     return "__".join(("v", *(ref for ref, _ in link.refs), link.field))
 
 
-def _read(record: str, link: Link) -> str:
+def read_source(record: str, link: Link) -> str:
     """`facts.find("customer", this.get("customer"))` and so on, down to the field."""
     if not link.refs:
         return f"{record}.get({link.field!r})"
@@ -371,7 +440,7 @@ def _read(record: str, link: Link) -> str:
 def _reads(rule: Rule) -> tuple[list[str], dict[str, str]]:
     """The lines that read the fields a rule tests, and the variable of each field."""
     names = {str(c.link): _variable(c.link) for c in rule.conditions()}
-    lines = {f"    {names[str(c.link)]} = {_read('this', c.link)}": None for c in rule.conditions()}
+    lines = {f"    {names[str(c.link)]} = {read_source('this', c.link)}": None for c in rule.conditions()}
     return list(lines), names
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,7 @@ FieldKey: TypeAlias = tuple[str, str]
 USER = "user"  # refs to people; not a kind of record
 DIGITS, DECIMALS = 18, 100  # of a number, before and after its point
 NUMBER_LIMIT = Decimal(10) ** DIGITS
+VALUES_REMEMBERED = 100_000  # of each type
 YES_NO = {"yes": True, "true": True, "no": False, "false": False}
 
 
@@ -39,6 +41,23 @@ class FieldType:
     def write(self, value: Value) -> Scalar:
         """The canonical form in which a value is recorded."""
         assert isinstance(value, str | bool)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the values of a field in one zone. `known`: what texts were read as before; None: as themselves."""
+
+    read: Callable[[object], Value]
+    known: dict[str, Value] | None
+
+    def remember(self, raw: object) -> Value:
+        """Raises ValueError as `FieldType.read` does."""
+        value = self.read(raw)
+        if self.known is not None and isinstance(raw, str):
+            if len(self.known) >= VALUES_REMEMBERED:
+                self.known.clear()
+            self.known[raw] = value
         return value
 
 
@@ -231,9 +250,6 @@ class Facts:
         return by_id.get(id_)
 
 
-Reader: TypeAlias = Callable[[object, ZoneInfo], Value]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """All kinds. `zone` is the company's: a moment without a zone is read in it."""
@@ -255,8 +271,18 @@ class Model:
             )
             for name, own in ({CUSTOMER: {}} | dict(fields)).items()
         }
+        remembered: dict[object, dict[str, Value]] = {}
+
+        def reader(type_: FieldType) -> Reader:
+            """Fields of one type remember together; each enum has values of its own."""
+            if isinstance(type_, Text):
+                return Reader(partial(type_.read, zone=zone), None)
+            known = remembered.setdefault(id(type_) if isinstance(type_, Enum) else type(type_), {})
+            return Reader(partial(type_.read, zone=zone), known)
+
         readers = {
-            name: {f: t.read for f, t in kind.fields.items() if f not in kind.derived} for name, kind in kinds.items()
+            name: {f: reader(t) for f, t in kind.fields.items() if f not in kind.derived}
+            for name, kind in kinds.items()
         }
         return cls(kinds=kinds, zone=zone, readers=readers)
 
@@ -298,22 +324,28 @@ class Model:
         for record in dossier.records:
             readers = self.readers.get(record.kind)
             if readers is not None:
-                of.setdefault(record.kind, []).append(self._fact(record, readers))
+                of.setdefault(record.kind, []).append(_fact(record, readers))
         if CUSTOMER not in of and dossier.records and all(r.customer is not None for r in dossier.records):
             # Known by its records alone: a customer all the same, with everything else missing.
             of[CUSTOMER] = [{"id": dossier.id}]
         return of
 
-    def _fact(self, record: Record, readers: Mapping[str, Reader]) -> Fact:
-        fact: Fact = {"id": record.id}
-        if record.customer is not None and record.kind != CUSTOMER:
-            fact["customer"] = record.customer
-        zone = self.zone
-        for name, raw in record.fields.items():
-            reader = readers.get(name)
-            if reader is not None and raw != "":
-                try:
-                    fact[name] = reader(raw, zone)
-                except ValueError as refusal:
-                    raise Unreadable(f'{record.ref}: {name} "{raw}" {refusal}') from None
-        return fact
+
+def _fact(record: Record, readers: Mapping[str, Reader]) -> Fact:
+    fact: Fact = {"id": record.id}
+    if record.customer is not None and record.kind != CUSTOMER:
+        fact["customer"] = record.customer
+    for name, raw in record.fields.items():
+        reader = readers.get(name)
+        if reader is None or raw == "":
+            continue
+        value: Value | None = None
+        if type(raw) is str:
+            value = raw if reader.known is None else reader.known.get(raw)
+        if value is None:
+            try:
+                value = reader.remember(raw)
+            except ValueError as refusal:
+                raise Unreadable(f'{record.ref}: {name} "{raw}" {refusal}') from None
+        fact[name] = value
+    return fact

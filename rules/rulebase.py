@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from operator import itemgetter
 
 from domain.calendar import TICK, At, Calendar
 from domain.person import People
@@ -17,7 +18,7 @@ from rules.engine import Disagreement, Engine, EngineFailure
 from rules.explain import Explainer, Reason
 from rules.horizon import Horizon
 from rules.model import Fact, Facts, Model, Unreadable
-from rules.rule import Reach, Rule
+from rules.rule import Reach, Rule, Stage
 from rules.strata import Classified, Strata
 from rules.vocabulary import Company
 from rules.wording import Wording
@@ -63,7 +64,7 @@ class RuleBase:
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(self.rules)
+        return Engine.of(self.rules)
 
     @cached_property
     def horizon(self) -> Horizon:
@@ -151,23 +152,30 @@ class RuleBase:
                 hits.append((index, this))
             flip = self.horizon.flip(self.rules[index], this, facts, holds=holds, truth=truth, before=next_check)
             next_check = flip if flip is not None else next_check
-        selected = {(index, str(this["id"])) for index, this in hits}
         try:
-            self.engine.judge(selected, facts, at)
+            self.engine.judge(hits, facts, at)
         except Disagreement as disagreement:
             raise Undecidable(self._disagreement(disagreement)) from None
         except EngineFailure as failure:
             raise Undecidable(str(failure)) from None
-        matches: dict[Match, Reach] = {}
-        for index, this in hits:
+        found = {(self.rules[index].id, str(this["id"])): (index, this) for index, this in hits}
+        matches: list[Match] = []
+        limited: dict[Match, Reach] = {}
+        subjects: dict[int, RecordRef] = {}
+        for (rule_id, id_), (index, this) in sorted(found.items(), key=itemgetter(0)):
             rule = self.rules[index]
-            match = Match(rule=rule.id, subject=RecordRef(kind=rule.subject, id=str(this["id"])))
-            matches[match] = rule.reach(this, facts)
+            subject = subjects.get(id(this))
+            if subject is None:
+                subject = subjects[id(this)] = RecordRef(kind=rule.subject, id=id_)
+            match = Match(rule=rule_id, subject=subject)
+            matches.append(match)
+            if rule.rollout.stage is not Stage.LIVE and (reach := rule.reach(this, facts)) is not Reach.LIVE:
+                limited[match] = reach
         return Decision(
             dossier=facts.dossier.id,
             now=at.now,
-            matches=tuple(sorted(matches, key=lambda match: match.key)),
-            limited={match: reach for match, reach in matches.items() if reach is not Reach.LIVE},
+            matches=tuple(matches),
+            limited=limited,
             next_check=next_check,
             facts=facts,
         )

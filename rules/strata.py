@@ -55,10 +55,8 @@ class Strata:
     def moves_relation(self, relation: Relation) -> bool:
         return any(map(self.moves, relation.conditions))
 
-    def moves_rule(self, rule: Rule, *, but_for: Sequence[Condition] = ()) -> bool:
-        """The same of a rule, whatever it does by some of its conditions."""
-        others = (c for c in rule.conditions() if not any(c is known for known in but_for))
-        return any(map(self.moves, others)) or any(map(self.moves_relation, rule.relations()))
+    def moves_rule(self, rule: Rule) -> bool:
+        return any(map(self.moves, rule.conditions())) or any(map(self.moves_relation, rule.relations()))
 
     def behind(self, read: Iterable[FieldKey]) -> Strata:
         """Only the steps that fields rest on."""
