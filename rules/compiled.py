@@ -23,8 +23,8 @@ from rules.strata import Classified, Step, Strata
 
 Hit: TypeAlias = tuple[int, Fact]
 """(index of the rule, the subject)"""
-Select: TypeAlias = Callable[[Facts, At, list[Hit], list[Hit]], tuple[int, datetime]]
-"""Adds to the lists, and gives the ordinal of the next day, and the next moment, at which a rule flips."""
+Select: TypeAlias = Callable[[Facts, At, list[Hit], list[Hit], int, datetime], tuple[int, datetime]]
+"""Adds to the lists, and gives the ordinal of the first day, and the first moment, at which a rule flips."""
 Holds: TypeAlias = Callable[[Fact, Facts, At], bool]
 WorkOut: TypeAlias = Callable[[Fact, Facts, At], Value | None]
 Worked: TypeAlias = tuple[str, str, WorkOut]
@@ -63,8 +63,7 @@ class Compiled:
         for kind in facts.of:
             select = self.selects.get(kind)
             if select is not None:
-                day, moment = select(facts, at, hits, live)
-                next_day, next_moment = min(next_day, day), min(next_moment, moment)
+                next_day, next_moment = select(facts, at, hits, live, next_day, next_moment)
         if next_day < LAST_DAY.toordinal():
             next_moment = min(next_moment, at.calendar.midnight(date.fromordinal(next_day)))
         return hits, live, next_moment if next_moment < NEVER else None
@@ -185,11 +184,14 @@ class _Writer:
     def kind(self, kind: str, rules: list[tuple[int, Rule]]) -> None:
         """One walk over the records of a kind for all rules about it."""
         reads = list(dict.fromkeys(line for _, rule in rules for line in _reads(rule)[0]))
+        spans = (
+            _variable(c.link) for _, rule in rules for c in rule.when if self._spans(c) and isinstance(c.type, Date)
+        )
+        reads += [f"    {_day(name)} = {name} and {name}.toordinal()" for name in dict.fromkeys(spans)]
         body = [line for index, rule in rules for line in self._selected(index, rule)]
         self.lines += [
-            f"def {_kind_name(kind)}(facts, at, hits, live):",
+            f"def {_kind_name(kind)}(facts, at, hits, live, next_day, next_moment):",
             "    now, today = at.now, at.today.toordinal()",
-            f"    next_day, next_moment = {FOREVER}, {self.constant(NEVER)}",
             f"    for this in facts.of[{kind!r}]:",
             *(f"    {line}" for line in reads),
             *(f"        {line}" for line in body),
@@ -272,6 +274,7 @@ class _Writer:
                 if (possible := c.test.possible(names[str(c.link)], self.constant)) != "True"
                 for line in (f"        if not ({possible}):", "            continue")
             ),
+            *(f"        {_day(name)} = {name} and {name}.toordinal()" for name in names.values() if by_day),
             *(f"        {line}" for line in self._span(spans, names, by_day=by_day)),
             "        found.append((start, end))",
             f"    return found, lambda count: {fits}",
@@ -288,7 +291,11 @@ class _Writer:
             test, name = condition.test, names[str(condition.link)]
             inner = test.test if isinstance(test, MissingOr) else test
             assert isinstance(inner, Temporal)
-            span = inner.days_source(name, self.constant) if by_day else f"{self.constant(inner.span_of)}({name}, at)"
+            span = (
+                inner.days_source(name, _day(name), self.constant)
+                if by_day
+                else f"{self.constant(inner.span_of)}({name}, at)"
+            )
             target = "start, end" if len(conditions) == 1 else f"start{number}, end{number}"
             if inner is not test:
                 span = f"{f'(0, {FOREVER})' if by_day else self.constant(ALWAYS)} if {name} is None else ({span})"
@@ -424,6 +431,10 @@ def _called(function: Callable[..., object]) -> str:
 
 def _variable(link: Link) -> str:
     return "__".join(("v", *(ref for ref, _ in link.refs), link.field))
+
+
+def _day(variable: str) -> str:
+    return f"{variable}__day"
 
 
 def read_source(record: str, link: Link) -> str:

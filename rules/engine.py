@@ -28,9 +28,10 @@ BEGIN, END = "~begin", "~end"  # the sentinels: END fires last, so its absence s
 SHADOW = "!"  # marks the copies of facts on which `unless` is read; the n-th `with` reads copies marked n
 
 Pattern: TypeAlias = dict[str, Any]
-Found: TypeAlias = set[tuple[int, str]]
-"""(index of the rule, id of the subject)"""
 Hit: TypeAlias = tuple[int, Fact]
+"""(index of the rule, the subject)"""
+Found: TypeAlias = set[tuple[int, int]]
+"""The same with the subject's identity: two records may bear one id"""
 
 
 class EngineFailure(Exception):
@@ -40,7 +41,7 @@ class EngineFailure(Exception):
 class Disagreement(Exception):
     """The two readers of the rule base differ on a customer. An alarm, never a choice."""
 
-    def __init__(self, *, only_reader: Found, only_engine: Found) -> None:
+    def __init__(self, *, only_reader: Sequence[Hit], only_engine: Sequence[Hit]) -> None:
         super().__init__("the compiled reader and the engine disagree")
         self.only_reader = only_reader
         self.only_engine = only_engine
@@ -112,8 +113,7 @@ class Ruleset:
                     verdicts.clear()
                 verdict = verdicts[question] = self._asked(question)
             if verdict:
-                id_ = str(this["id"])
-                found.update([(index, id_) for index in verdict])
+                found.update([(index, id(this)) for index in verdict])
         return found
 
     def _asked(self, question: Question) -> frozenset[int]:
@@ -183,12 +183,16 @@ class Engine:
 
     def judge(self, hits: Sequence[Hit], facts: Facts, at: At) -> None:
         """Agree with what the compiled reader selected, or raise `Disagreement` or `EngineFailure`."""
-        selected = {(index, str(this["id"])) for index, this in hits}
+        selected: Found = {(index, id(this)) for index, this in hits}
         found: Found = set()
         for ruleset in dict.fromkeys(ruleset for index, _ in hits for ruleset in self.of_rule[index]):
             found |= ruleset.judge(facts, at)
         if found != selected:
-            raise Disagreement(only_reader=selected - found, only_engine=found - selected)
+            subjects = {id(this): this for of_kind in facts.of.values() for this in of_kind}
+            raise Disagreement(
+                only_reader=[(index, subjects[this]) for index, this in selected - found],
+                only_engine=[(index, subjects[this]) for index, this in found - selected],
+            )
 
 
 def _chunks(rules: Sequence[Rule]) -> Iterator[list[Native]]:

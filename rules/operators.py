@@ -374,13 +374,13 @@ class Temporal(Test):
         ((first, last),) = self._days(TEMPORAL[self.phrase], value, at)
         return 0 if first is None else first.toordinal(), FOREVER if last is None else last.toordinal() + 1
 
-    def days_source(self, name: str, constant: Callable[[object], str]) -> str:
-        """A Python expression for `days_of` the variable `name`."""
+    def days_source(self, name: str, day: str, constant: Callable[[object], str]) -> str:
+        """A Python expression for `days_of` the variable `name`, whose ordinal is `day`."""
         if self.reach is None:
             return f"{constant(self.days_of)}({name}, at)"
         first, last = self.reach
-        start = "0" if first == -FOREVER else _shifted(name, first)
-        return f"{start}, {FOREVER if last == FOREVER else _shifted(name, last + 1)}"
+        start = "0" if first == -FOREVER else _shifted(day, first)
+        return f"{start}, {FOREVER if last == FOREVER else _shifted(day, last + 1)}"
 
     def edges(self, value: Value | None, at: At) -> Iterable[datetime]:
         if self.reach is None or type(value) is not date:
@@ -404,8 +404,8 @@ class Temporal(Test):
             yield at.calendar.instant(datetime.combine(day, local.time()))
 
 
-def _shifted(name: str, days: int) -> str:
-    return f"{name}.toordinal() {'-' if days < 0 else '+'} {abs(days)}"
+def _shifted(day: str, days: int) -> str:
+    return f"{day} {'-' if days < 0 else '+'} {abs(days)}" if days else day
 
 
 def recurrences(day: date, today: date) -> Iterator[date]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -14,7 +14,7 @@ from domain.recommendation import Advice, Match
 from domain.record import CUSTOMER, Dossier, RecordRef, Timeline
 from rules.advice import Adviser
 from rules.compiled import Compiled, compile_rules, work_out
-from rules.engine import Disagreement, Engine, EngineFailure
+from rules.engine import Disagreement, Engine, EngineFailure, Hit
 from rules.explain import Explainer, Reason
 from rules.horizon import Horizon
 from rules.model import Fact, Facts, Model, Unreadable
@@ -181,8 +181,8 @@ class RuleBase:
         )
 
     def _disagreement(self, disagreement: Disagreement) -> str:
-        def named(found: set[tuple[int, str]]) -> str:
-            return ", ".join(sorted(f"{self.rules[i].id} for {id_}" for i, id_ in found)) or "nothing"
+        def named(found: Sequence[Hit]) -> str:
+            return ", ".join(sorted(f"{self.rules[i].id} for {this['id']}" for i, this in found)) or "nothing"
 
         return (
             "the rule engine and the compiled rules disagree: "
