@@ -16,6 +16,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TypeAlias, TypeVar, cast
 
 from domain.calendar import LAST_DAY, NEVER, At
+from rules.course import EXACT, Course, course
 from rules.model import Date, Fact, Facts, Value
 from rules.operators import ALWAYS, FOREVER, MissingOr, Temporal, literal
 from rules.rule import Aggregate, Arithmetic, Condition, Derived, Link, Reach, Relation, Rule, Stage, Tie
@@ -26,7 +27,7 @@ Hit: TypeAlias = tuple[int, Fact]
 Select: TypeAlias = Callable[[Facts, At, list[Hit], list[Hit], int, datetime], tuple[int, datetime]]
 """Adds to the lists, and gives the ordinal of the first day, and the first moment, at which a rule flips."""
 Holds: TypeAlias = Callable[[Fact, Facts, At], bool]
-WorkOut: TypeAlias = Callable[[Fact, Facts, At], Value | None]
+WorkOut: TypeAlias = Callable[[Fact, Facts, At], Value | Course | None]
 Worked: TypeAlias = tuple[str, str, WorkOut]
 """(kind, field, what works it out for a record of that kind)"""
 
@@ -34,7 +35,6 @@ T = TypeVar("T", int, datetime)
 Related: TypeAlias = tuple[Sequence[tuple[T, T]], Callable[[int], bool]]
 """(for each related record from when up to when it counts, whether so many are as a rule wants it)"""
 
-EXACT = Context(prec=4096)  # more digits than sums and products of what can be recorded have
 QUOTIENT = Context(prec=28, rounding=ROUND_HALF_EVEN)
 
 
@@ -91,8 +91,12 @@ def meet(now: T, start: T, end: T, related: Sequence[Related[T]]) -> tuple[bool,
 def work_out(steps: Sequence[Worked], facts: Facts) -> None:
     """Fill in fields, for each record that has them."""
     for kind, name, value_of in steps:
-        for fact in facts.of.get(kind, ()):
-            value = value_of(fact, facts, facts.at)
+        for place, fact in enumerate(facts.of.get(kind, ())):
+            known = facts.courses.get((kind, name, place))
+            value = known or value_of(fact, facts, facts.at)
+            if isinstance(value, Course):
+                facts.courses[kind, name, place] = value
+                value = value.at(facts.at.now)
             if value is not None:
                 fact[name] = value
 
@@ -254,9 +258,6 @@ class _Writer:
     def _related_spans(self, name: str, rule: Rule, number: int, *, by_day: bool) -> None:
         """When each related record counts, and how many must."""
         relation = list(rule.relations())[number]
-        spans = [c for c in relation.conditions if self._spans(c)]
-        names = {str(c.link): _variable(c.link) for c in spans}
-        lasting = replace(relation, conditions=tuple(c for c in relation.conditions if not self._spans(c)))
         counted = relation.count.source("count", self.constant) if relation.count else "count > 0"
         fits = counted if number < len(rule.with_) else f"not ({counted})"
         self.lines += [
@@ -266,20 +267,25 @@ class _Writer:
             f"    for other in facts.of.get({relation.kind!r}, ()):",
             "        if other is this:",
             "            continue",
-            *self._related(lasting),
-            *(f"        {names[str(c.link)]} = {read_source('other', c.link)}" for c in spans),
-            *(
-                line
-                for c in spans
-                if (possible := c.test.possible(names[str(c.link)], self.constant)) != "True"
-                for line in (f"        if not ({possible}):", "            continue")
-            ),
-            *(f"        {_day(name)} = {name} and {name}.toordinal()" for name in names.values() if by_day),
-            *(f"        {line}" for line in self._span(spans, names, by_day=by_day)),
+            *self._spell(relation, by_day=by_day),
             "        found.append((start, end))",
             f"    return found, lambda count: {fits}",
             "",
         ]
+
+    def _spell(self, relation: Relation, *, by_day: bool) -> Iterator[str]:
+        """The lines of a loop over `other` that find from when to when it is related to `this`, or pass over it."""
+        spans = [c for c in relation.conditions if self._spans(c)]
+        yield from self._related(replace(relation, conditions=tuple(c for c in relation.conditions if c not in spans)))
+        names = {str(c.link): _variable(c.link) for c in spans}
+        for condition in spans:
+            name = names[str(condition.link)]
+            yield f"        {name} = {read_source('other', condition.link)}"
+            yield f"        if not ({condition.test.possible(name, self.constant)}):"
+            yield "            continue"
+            if by_day:
+                yield f"        {_day(name)} = {name} and {name}.toordinal()"
+        yield from (f"        {line}" for line in self._span(spans, names, by_day=by_day))
 
     def _spans(self, condition: Condition) -> bool:
         """Whether a condition holds for one span of time, which the value alone decides."""
@@ -317,6 +323,8 @@ class _Writer:
     def derived(self, step: Derived) -> None:
         """What works out a derived field for the record `this`; None: missing."""
         match step.how:
+            case Aggregate() as aggregate if self.runs(step):
+                body = self._course(aggregate)
             case Aggregate() as aggregate:
                 body = self._aggregate(aggregate)
             case Arithmetic() as arithmetic:
@@ -326,6 +334,26 @@ class _Writer:
             f"    # {' '.join(step.words.split())}",
             *body,
             "",
+        ]
+
+    def runs(self, step: Step) -> bool:
+        """Whether a field that moves has a course: each record adds its value for one span of time."""
+        if not isinstance(step, Derived) or not isinstance(step.how, Aggregate) or step.key not in self.strata.clocked:
+            return False
+        over, name = step.how.over, step.how.field
+        return self._meets(over) and (over.kind, name) not in self.strata.clocked
+
+    def _course(self, aggregate: Aggregate) -> list[str]:
+        """What it is at every moment."""
+        over, name = aggregate.over, aggregate.field
+        value = [f"value = other.get({name!r})", "if value is None:", "    continue"]
+        return [
+            "    found = []",
+            f"    for other in facts.of.get({over.kind!r}, ()):",
+            *self._spell(over, by_day=False),
+            *(f"        {line}" for line in (value if name else [f"value = {self.constant(Decimal(1))}"])),
+            "        found.append((start, end, value))",
+            f"    return {self.constant(course)}({aggregate.way!r}, found)",
         ]
 
     def _aggregate(self, aggregate: Aggregate) -> list[str]:

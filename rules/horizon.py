@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -13,7 +14,7 @@ from rules.model import Fact, Facts, FieldKey
 from rules.rule import Condition, Relation, Rule
 from rules.strata import Strata
 
-FLIP_LIMIT = 500  # edges looked at before we settle for looking again at the last one: early is harmless, late is not
+FLIP_LIMIT = 2_000  # edges looked at before we settle for looking again at the last one: early is harmless, late is not
 ALIKE = Span(count=40, unit=Unit.YEARS)  # leap days and weekdays come round: what yearly tests leave as it is, stays
 
 Edge: TypeAlias = tuple[datetime, bool]
@@ -60,8 +61,13 @@ class Horizon:
         """The moments around `at` at which a condition on a record flips, or the field it tests may change."""
         yield from _own_edges(condition, fact, facts, at)
         for kind, tested in self.strata.clocked.get(condition.link.key, ()):
-            for other in facts.of.get(kind, ()):
-                yield from _own_edges(tested, other, facts, at)
+            if tested.test.yearly or tested.link.key in self.strata.clocked:
+                for other in facts.of.get(kind, ()):
+                    yield from _own_edges(tested, other, facts, at)
+            else:
+                fixed = _fixed_edges(kind, tested, facts, at)
+                following = bisect_right(fixed, at.now)
+                yield from ((edge, False) for edge in fixed[following : following + 1])
 
     def relation_edges(self, relation: Relation, this: Fact, facts: Facts, at: At) -> Iterator[Edge]:
         """The moments around `at` at which a condition flips for one of the records tied to a subject."""
@@ -76,6 +82,15 @@ def _own_edges(condition: Condition, fact: Fact, facts: Facts, at: At) -> Iterat
     if condition.test.temporal:
         for edge in condition.test.edges(condition.link.read(fact, facts), at):
             yield edge, condition.test.yearly
+
+
+def _fixed_edges(kind: str, condition: Condition, facts: Facts, at: At) -> Sequence[datetime]:
+    """Every moment from the first one asked for on at which a condition flips for some record of a kind, in order."""
+    known = facts.edges.get(id(condition))
+    if known is None:
+        found = (edge for fact in facts.of.get(kind, ()) for edge, _ in _own_edges(condition, fact, facts, at))
+        known = facts.edges[id(condition)] = sorted(set(found))
+    return known
 
 
 def next_change(

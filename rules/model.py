@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from zoneinfo import ZoneInfo
 
 from domain.calendar import At
 from domain.person import People
 from domain.record import CUSTOMER, Dossier, Record, Scalar
 from rules.problems import suggestion
+
+if TYPE_CHECKING:
+    from rules.course import Course
 
 Value: TypeAlias = str | bool | Decimal | date | datetime
 Fact: TypeAlias = dict[str, Value]
@@ -220,7 +223,9 @@ class Facts:
     """A dossier read through the model, as it stands at a moment: for each kind its records with typed values.
 
     Derived and classified fields are there like recorded ones. `recorded` is the same without those that time alone
-    may change; `moments` are the readings of this dossier at other moments that were asked for.
+    may change; `moments` are the readings of this dossier at other moments that were asked for. `courses` holds what a
+    field is at every moment, by (kind, field, place of the record), and `edges` when a condition flips for any record,
+    by the condition's identity: both are the same at every moment.
     """
 
     dossier: Dossier
@@ -228,6 +233,10 @@ class Facts:
     people: People
     of: dict[str, list[Fact]]
     recorded: dict[str, list[Fact]]
+    courses: dict[tuple[str, str, int], Course] = field(
+        default_factory=dict[tuple[str, str, int], "Course"], repr=False
+    )
+    edges: dict[int, Sequence[datetime]] = field(default_factory=dict[int, Sequence[datetime]], repr=False)
     moments: dict[datetime, Facts] = field(default_factory=dict[datetime, "Facts"], repr=False)
     index: dict[str, dict[Value, Fact]] = field(default_factory=dict[str, dict[Value, Fact]], repr=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from operator import itemgetter
@@ -124,9 +124,7 @@ class RuleBase:
             kind: [dict(fact) for fact in records] if kind in clocked else records
             for kind, records in facts.recorded.items()
         }
-        moved = Facts(
-            dossier=facts.dossier, at=at, people=facts.people, of=of, recorded=facts.recorded, moments=facts.moments
-        )
+        moved = replace(facts, at=at, of=of, index={})
         work_out(self.compiled.clocked, moved)
         facts.moments[at.now] = moved
         return moved
