@@ -6,13 +6,14 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PEERS  := $(VENV)/.peers
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean compiler
+.PHONY: help demo test check bench bench-equivalence clean compiler
 
 help: ## show this
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 demo: $(STAMP) ## a seeded company with everything running; ARGS=--once prints the summary and ends
 	@$(BIN)/relance demo $(ARGS)
@@ -26,8 +27,11 @@ check: $(STAMP) ## lint, format, types, floors
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## the figures, each beside a peer in the same run
+bench: $(PEERS) ## the figures, each beside a peer in the same run
 	$(BIN)/python -m bench $(ARGS)
+
+bench-equivalence: $(STAMP) ## 100,000 random cases through the engine, the compiled rules and an oracle
+	RELANCE_EQUIVALENCE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest --numprocesses auto tests/rules/test_equivalence.py $(ARGS)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .import_linter_cache
@@ -46,5 +50,13 @@ $(STAMP): pyproject.toml | compiler
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
 	else \
 	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet -e '.[dev]'; \
+	fi
+	@touch $@
+
+$(PEERS): $(STAMP)
+	@if command -v uv >/dev/null; then \
+	  uv pip install --quiet --python $(BIN)/python -e '.[bench]'; \
+	else \
+	  $(BIN)/python -m pip install --quiet -e '.[bench]'; \
 	fi
 	@touch $@

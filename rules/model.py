@@ -26,7 +26,6 @@ FieldKey: TypeAlias = tuple[str, str]
 
 USER = "user"  # refs to people; not a kind of record
 DIGITS, DECIMALS = 18, 100  # of a number, before and after its point
-NUMBER_LIMIT = Decimal(10) ** DIGITS
 VALUES_REMEMBERED = 100_000  # of each type
 YES_NO = {"yes": True, "true": True, "no": False, "false": False}
 
@@ -102,7 +101,7 @@ class Number(FieldType):
             raise ValueError("is not a number") from None
         if not number.is_finite():
             raise ValueError("is not a finite number")
-        if abs(number) >= NUMBER_LIMIT or int(number.as_tuple().exponent) < -DECIMALS:
+        if (number and number.adjusted() >= DIGITS) or int(number.as_tuple().exponent) < -DECIMALS:
             raise ValueError(f"is beyond {DIGITS} digits, or {DECIMALS} decimals")
         return number
 
