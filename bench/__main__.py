@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 
-from bench import evaluate, import_, sweep
+from bench import engines, import_, sweep
 
 BENCHMARKS: Mapping[str, Callable[[], None]] = {
-    "evaluate": evaluate.main,
+    "engines": engines.main,
     "sweep": sweep.main,
     "import": import_.main,
 }

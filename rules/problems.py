@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rapidfuzz import fuzz, process
 
 SIMILAR_ENOUGH = 60  # rapidfuzz score, of 100; lower suggests words nobody meant
+
+
+# What each code means; docs/rule-language.md has the same table.
+CODES: Mapping[str, str] = {
+    "Y001": "not readable as YAML",
+    "Y002": "a key twice",
+    "Y003": "not to be laid out without a change of what it says",
+    "R001": "unknown key",
+    "R002": "key missing",
+    "R100": "unknown kind",
+    "R101": "unknown field",
+    "R102": "no such link",
+    "R103": "not a type or name of a field",
+    "R104": "a field that has another type already",
+    "R105": "unknown calendar",
+    "R106": "a rule twice in one pack",
+    "R201": "unreadable",
+    "R202": "not a value of the enum",
+    "R203": "a test of another type",
+    "R301": "a relation that is not tied to the subject",
+    "R302": "fields that feed themselves",
+    "R402": "a sentence that cannot be read, or names an unknown field",
+    "M101": "a map for imports names a column that is not there",
+    "M102": "a map for imports names a column twice",
+}
 
 
 class Severity(StrEnum):

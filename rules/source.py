@@ -6,7 +6,7 @@ and `4:30` stay what the author typed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import yaml
 
-from rules.problems import Place, Problems
+from rules.problems import Place, Problems, suggestion
 
 try:  # libyaml ships in PyYAML's wheels; the pure reader gives the same nodes, slower
     from yaml import CSafeLoader as Loader
@@ -86,6 +86,13 @@ def listed(node: Node | None) -> tuple[Node, ...]:
             return ()
         case _:
             return (node,)
+
+
+def check_keys(node: Mapping, allowed: Collection[str], problems: Problems) -> None:
+    """R001 for every key that means nothing here."""
+    for key, _ in node:
+        if key.text not in allowed:
+            problems.error("R001", key.at, f'unknown key "{key.text}"', suggestion(key.text, allowed, shown=20))
 
 
 def _missing(name: str) -> Scalar:
