@@ -17,10 +17,10 @@ from decimal import Decimal
 from typing import Any, TypeAlias, cast
 
 from domain.calendar import At
-from rules.compiled import read_source
 from rules.model import Date, Fact, Facts, Value
 from rules.operators import Between, Compare, Equals, Missing, MissingOr, NoneOf, Present, Temporal, Test
 from rules.rule import Condition, Relation, Rule
+from rules.writer import read_source
 
 YES, NO = 1, 0
 ABSENT = -1  # rank, place or tie of a value that is not there
@@ -98,7 +98,7 @@ def _tied(value: Value | None, numbers: Mapping[Value, int]) -> int:
 
 
 @dataclass(slots=True)
-class Writer:
+class Coding:
     """Collects the columns that the patterns of one ruleset read, then writes what codes them."""
 
     rules: Sequence[Native]

@@ -1,18 +1,22 @@
-"""What a derived field is at every moment, as long as nobody writes: worked out once instead of at each of them."""
+"""What rules and derived fields say at every moment, as long as nobody writes: worked out once for all moments."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Context, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from heapq import heappop, heappush
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from rules.model import Value
 
 EXACT = Context(prec=4096)  # more digits than sums and products of what can be recorded have
+QUOTIENT = Context(prec=28, rounding=ROUND_HALF_EVEN)
+T = TypeVar("T", int, datetime)
+Related: TypeAlias = tuple[Sequence[tuple[T, T]], Callable[[int], bool]]
+"""(for each related record from when up to when it counts, whether so many are as a rule wants it)"""
 Spell: TypeAlias = tuple[datetime, datetime, Value]
 """(from when on, until just before when, the value that a record adds)"""
 
@@ -62,3 +66,22 @@ def _extremes(spells: Sequence[Spell], *, least: bool) -> Course:
             heappop(running)  # pyright: ignore[reportArgumentType]
         values.append(running[0][2] if running else None)
     return Course(turns, values)
+
+
+def meet(now: T, start: T, end: T, related: Sequence[Related[T]]) -> tuple[bool, T | None]:
+    """(whether a rule holds now, when time alone changes that; None: never)
+
+    It holds from `start` up to `end`, wherever the records of each relation that count are as many as it wants.
+    """
+    lasting = [([span for span in spans if now < span[1]], fits) for spans, fits in related]
+    if not any(spans for spans, _ in lasting):
+        if not all(fits(0) for _, fits in lasting):
+            return False, None
+        return start <= now, end if start <= now else start
+
+    def holds(at: T) -> bool:
+        return start <= at < end and all(fits(sum(s <= at < e for s, e in spans)) for spans, fits in lasting)
+
+    truth = holds(now)
+    edges = {start, end, *(edge for spans, _ in lasting for span in spans for edge in span)}
+    return truth, next((edge for edge in sorted(edges) if now < edge and holds(edge) is not truth), None)

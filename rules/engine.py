@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import durable_rules_engine as durable
 
 from domain.calendar import At
-from rules.coding import NO, YES, Coder, Native, Question, Terms, Writer
+from rules.coding import NO, YES, Coder, Coding, Native, Question, Terms
 from rules.model import Fact, Facts
 from rules.rule import Relation, Rule, Tie
 
@@ -54,14 +54,14 @@ class Ruleset:
         self.kind = rules[0][1].subject
         self.copies: dict[str, dict[str, None]] = {}  # kind -> what its copies are called
         self.subjects: dict[str, int] = {}  # name of a native rule -> index of ours
-        writer = Writer(rules)
+        coding = Coding(rules)
         definition: dict[str, object] = {}
         for number, (index, rule, alternative) in enumerate(rules):
             native = f"r{number}"
-            definition[native] = {"all": self._patterns(writer, rule, alternative)}
+            definition[native] = {"all": self._patterns(coding, rule, alternative)}
             self.subjects[native] = index
         definition[END] = {"all": [{"e": {"t": END}}], "pri": 1000}
-        self.coder: Coder = writer.coder()
+        self.coder: Coder = coding.coder()
         self.form = _form(self.kind, *self.coder.columns)
         self.forms = {
             kind: [_form(copy, *self.coder.others[kind].columns) for copy in copies]
@@ -75,29 +75,29 @@ class Ruleset:
 
     # --- rules into patterns ---
 
-    def _patterns(self, writer: Writer, rule: Rule, alternative: Sequence[Any]) -> list[Pattern]:
-        terms = [t for c in (*rule.when, *alternative) for t in writer.terms(None, c)]
+    def _patterns(self, coding: Coding, rule: Rule, alternative: Sequence[Any]) -> list[Pattern]:
+        terms = [t for c in (*rule.when, *alternative) for t in coding.terms(None, c)]
         joins: list[Pattern] = []
         for mark, relations, wanted in (("", rule.with_, YES), (SHADOW, rule.unless, NO)):
             for number, relation in enumerate(relations):
                 if relation.count is not None:
-                    terms.append(writer.counted(relation, wanted=wanted))
+                    terms.append(coding.counted(relation, wanted=wanted))
                 else:
                     name = f"n{number}$not" if mark else f"w{number}"
-                    joins.append({name: self._related(writer, rule, relation, mark=mark or str(number))})
+                    joins.append({name: self._related(coding, rule, relation, mark=mark or str(number))})
         return [{"s": _all(self.kind, [*terms, {"_1": YES}])}, *joins]
 
-    def _related(self, writer: Writer, rule: Rule, relation: Relation, *, mark: str) -> Pattern:
+    def _related(self, coding: Coding, rule: Rule, relation: Relation, *, mark: str) -> Pattern:
         """Non-equalities first, the ties last: an equality must close every join."""
         copy = mark + relation.kind
         self.copies.setdefault(relation.kind, {})[copy] = None
-        terms: Terms = [t for c in relation.conditions for t in writer.terms(relation.kind, c)]
+        terms: Terms = [t for c in relation.conditions for t in coding.terms(relation.kind, c)]
         terms.sort(key=lambda term: not next(iter(term)).startswith("$"))
         if relation.kind == rule.subject:
             terms.insert(0, {"$neq": {"_self": {"s": "_self"}}})
         for name, tie in relation.ties:
-            own = "_id" if tie is Tie.THIS else writer.same(name)
-            terms.append({writer.tie(relation.kind, name): {"s": own}})
+            own = "_id" if tie is Tie.THIS else coding.same(name)
+            terms.append({coding.tie(relation.kind, name): {"s": own}})
         return _all(copy, terms)
 
     # --- questions to the engine ---
