@@ -14,6 +14,8 @@ from app.wiring import open_store
 from domain.delivery import DeliveryState, SendError
 from notifiers.smtp import SmtpNotifier, SmtpServer
 from rules.loader import check
+from rules.problems import Problems, Severity
+from rules.review import review
 from store import due, outbox, people
 from store.migrations import SchemaOutdated
 from store.session import Database, StoreUnavailable
@@ -68,7 +70,19 @@ def _rules(settings: Settings) -> Finding:
         return Finding(check="rules", health=Health.ERROR, says=says, do="run: relance rules check")
     if not checked.rulebase.rules:
         return Finding(check="rules", health=Health.WARNING, says="there are no rules", do="set `rules`")
-    return Finding(check="rules", health=Health.OK, says=f"{counted(len(checked.rulebase.rules), 'rule')}, no errors")
+    read = counted(len(checked.rulebase.rules), "rule")
+    found = review(checked)
+    if not found:
+        return Finding(check="rules", health=Health.OK, says=f"{read}, no errors")
+    health = Health.ERROR if found.errors else Health.WARNING
+    return Finding(check="rules", health=health, says=f"{read}, {_worst(found)}", do="run: relance rules check")
+
+
+def _worst(found: Problems) -> str:
+    errors = len(found.errors)
+    worst = min(found, key=lambda problem: (problem.severity is Severity.WARNING, problem.code))
+    counts = f"{counted(errors, 'error')}, {counted(len(found) - errors, 'warning')}"
+    return f"{counts}; the worst: {worst.place.file}:{worst.place.line}: {worst.code} {worst.message}"
 
 
 def _mail(settings: Settings) -> Finding:

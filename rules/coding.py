@@ -178,9 +178,9 @@ class Coding:
             columns=(*(("_self", "_id") if kinds else ()), *self._same.values(), *self._columns.get(None, {}).values()),
             others={
                 kind: Others(
-                    ties=tuple(self._ties[kind]),
+                    ties=tuple(self._ties.get(kind, {})),
                     codes=self._codes(kind),
-                    columns=("_self", *self._ties[kind].values(), *self._columns.get(kind, {}).values()),
+                    columns=("_self", *self._ties.get(kind, {}).values(), *self._columns.get(kind, {}).values()),
                 )
                 for kind in kinds
             },

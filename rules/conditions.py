@@ -71,6 +71,8 @@ class ConditionReader:
             )
             return
         for item in listed(node):
+            if isinstance(item, Mapping) and not item.entries:
+                self._problem("R201", item.at, "an alternative is empty: it would always hold", "name a condition")
             yield tuple(self.when(item))
 
     def relations(self, node: Node | None) -> Iterator[Relation]:

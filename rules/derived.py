@@ -25,6 +25,7 @@ TAKES: Mapping[str, tuple[type[FieldType], ...]] = {
 }
 AGGREGATES = ("count", *TAKES)
 WAYS = (*AGGREGATES, *ARITHMETIC)
+ROUND = Number(says="worked out from itself")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 Written: TypeAlias = tuple[Scalar, MappingNode]
 """(the field's name, what was written for it)"""
@@ -39,20 +40,19 @@ def is_derived(node: Node) -> bool:
 class DerivedTypes:
     """Which type each derived field results in. `fields`: kind -> field -> type, recorded and implicit ones.
 
-    Finding a type reports everything that is wrong with a field but for its `where`.
+    Finding a type reports everything that is wrong with a field but for its `where`. `currency` is the company's.
     """
 
     written: Mapping[FieldKey, Written]
-    fields: dict[str, dict[str, FieldType]]
+    fields: Mapping[str, Mapping[str, FieldType]]
+    currency: str
     problems: Problems
     _types: dict[FieldKey, FieldType] = field(default_factory=dict[FieldKey, FieldType])
 
-    def add(self) -> None:
-        """Add every derived field to `fields`."""
+    def found(self) -> Mapping[FieldKey, FieldType]:
         for kind, name in self.written:
-            type_ = self._of(kind, name)
-            assert type_ is not None  # it is written
-            self.fields[kind][name] = type_
+            self._of(kind, name)
+        return self._types
 
     def _of(self, kind: str, name: str) -> FieldType | None:
         """None: there is no such field."""
@@ -60,7 +60,7 @@ class DerivedTypes:
         if key not in self.written:
             return self.fields.get(kind, {}).get(name)
         if key not in self._types:
-            self._types[key] = Number()  # what a circle sees of itself; the circle is reported where all are
+            self._types[key] = ROUND  # what a circle sees of itself; the circle is reported where all are
             way, node = next((way, n) for way in WAYS if (n := self.written[key][1].get(way)) is not None)
             found = self._arithmetic(kind, way, node) if way in ARITHMETIC else self._aggregate(way, node)
             self._types[key] = found or Number()
@@ -81,9 +81,13 @@ class DerivedTypes:
         if type_ is None:
             help_ = suggestion(name, self.fields[kind])
             self.problems.error("R101", node.at.within(name), f'{kind} has no field "{name}"', help_)
+        elif type_ is ROUND:
+            return None
         elif not isinstance(type_, TAKES[way]):
             wanted = " or ".join(t().says for t in TAKES[way])
-            self.problems.error("R203", node.at, f"{way} takes {wanted}, but {node} is {type_.says}", None)
+            fitting = [f for f, t in self.fields[kind].items() if isinstance(t, TAKES[way])]
+            help_ = suggestion(name, fitting) or f"{kind} has no such field"
+            self.problems.error("R203", node.at, f"{way} takes {wanted}, but {node} is {type_.says}", help_)
             return None
         return type_
 
@@ -94,10 +98,10 @@ class DerivedTypes:
             return None
         types = [self._operand(kind, item) for item in node.items]
         amounts = [t for t in types if isinstance(t, Money)]
-        if len({t.currency for t in amounts}) > 1 or (way == "multiply" and len(amounts) > 1):
+        if len({t.currency or self.currency for t in amounts}) > 1 or (way == "multiply" and len(amounts) > 1):
             message = "these amounts have different currencies" if way != "multiply" else "amounts of money multiplied"
             self.problems.error("R203", node.at, message, "name fields whose values belong together")
-        if not amounts or (way == "divide" and types[1:].count(amounts[0])):
+        if not amounts or (way == "divide" and isinstance(types[1], Money)):
             return Number()
         return amounts[0]
 
@@ -107,7 +111,7 @@ class DerivedTypes:
             for ref in refs:
                 kind = getattr(self._of(kind, ref), "kind", "")
             type_ = self._of(kind, name)
-            if type_ is not None and not isinstance(type_, Number):
+            if type_ is not None and type_ is not ROUND and not isinstance(type_, Number):
                 self.problems.error("R203", node.at, f"{node} is {type_.says}", "name a number or an amount")
             return type_
         return Number()
@@ -125,7 +129,7 @@ class DerivedReader:
     def read(self) -> Iterator[Derived]:
         for (kind, name), (at, node) in self.written.items():
             way, what = next((way, n) for way in WAYS if (n := node.get(way)) is not None)
-            how = self._arithmetic(kind, way, what) if way in ARITHMETIC else self._aggregate(kind, way, what, node)
+            how = (self._arithmetic if way in ARITHMETIC else self._aggregate)(kind, way, what, node)
             if how is not None:
                 yield Derived(kind=kind, field=name, how=how, words=str(node), place=at.at)
 
@@ -139,7 +143,8 @@ class DerivedReader:
         over = conditions.where(of, where) if where else Relation(kind=of, ties=(), conditions=(), words=of)
         return Aggregate(way=way, field=name or None, over=over) if over else None
 
-    def _arithmetic(self, kind: str, way: str, what: Node) -> Arithmetic | None:
+    def _arithmetic(self, kind: str, way: str, what: Node, node: MappingNode) -> Arithmetic | None:
+        check_keys(node, (way,), self.problems)
         operands: list[Link | Decimal] = []
         for item in what.items if isinstance(what, Sequence) else ():
             if NUMBER.fullmatch(str(item)):

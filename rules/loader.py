@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Map
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
 from rules.derived import DerivedReader
+from rules.engine import PATTERNS_PER_RULESET
 from rules.problems import BadRules, Place, Problems, suggestion
 from rules.reading import RuleReader
-from rules.rule import Rule
+from rules.rule import Relation, Rule
 from rules.rulebase import RuleBase
-from rules.source import Mapping, read_file, rule_files
+from rules.source import Mapping, Node, read_file, rule_files
 from rules.strata import stratify
 from rules.vocabulary import Vocabulary
 
 KINDS = ("model", "rule", "process", "dialog", "calendar", "company")
+WITH_LIMIT = 15  # relations in `with`: the engine binds at most 16 facts in one match, the subject is one of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The documents behind a rule base: who wants to know where it says something finds the place here.
+
+    `whole`: all files and the model were read without an error, so that only rules can be missing.
+    """
+
+    rules: dict[str, Mapping] = field(default_factory=dict[str, Mapping])  # id -> its document
+    rollouts: dict[str, Node | None] = field(default_factory=dict[str, Node | None])  # id -> its rollout, if it has one
+    dialogs: frozenset[str]
+    processes: tuple[Mapping, ...]
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +44,7 @@ class Checked:
 
     rulebase: RuleBase
     problems: Problems
+    written: Written
 
 
 def builtin_packs() -> dict[str, Path]:
@@ -72,13 +90,18 @@ def check(packs: Iterable[str | Path]) -> Checked:
         for _, document in by_kind[kind]:
             read(document)
     model = vocabulary.model()
-    derived = DerivedReader(
-        written=vocabulary.derived, model=model, zone=vocabulary.company.zone, problems=problems
-    ).read()
-    reader = RuleReader(model=model, company=vocabulary.company, problems=problems)
-    rules = _rules(by_kind["rule"], reader, problems)
-    strata = stratify(tuple(derived), rules, problems)
+    derived = tuple(
+        DerivedReader(written=vocabulary.derived, model=model, zone=vocabulary.company.zone, problems=problems).read()
+    )
     office = vocabulary.office()
+    written = Written(
+        dialogs=frozenset(str(document.entries[0][1]) for _, document in by_kind["dialog"]),
+        processes=tuple(document for _, document in by_kind["process"]),
+        whole=not problems.errors,
+    )
+    reader = RuleReader(model=model, company=vocabulary.company, problems=problems)
+    rules = _rules(by_kind["rule"], reader, written, problems)
+    strata = stratify(derived, rules, problems)
     text = "\n---\n".join(str(document) for kind in ("company", "calendar", "model") for _, document in by_kind[kind])
     digest = hashlib.sha256("\n".join([text, *(rule.hash for rule in rules)]).encode()).hexdigest()
     rulebase = RuleBase(
@@ -91,13 +114,16 @@ def check(packs: Iterable[str | Path]) -> Checked:
         hash=f"sha256:{digest}",
     )
     problems.sort(key=lambda p: (p.place.file, p.place.line, p.place.column))
-    return Checked(rulebase=rulebase, problems=problems)
+    return Checked(rulebase=rulebase, problems=problems, written=written)
 
 
-def _rules(documents: list[tuple[int, Mapping]], reader: RuleReader, problems: Problems) -> tuple[Rule, ...]:
+def _rules(
+    documents: list[tuple[int, Mapping]], reader: RuleReader, written: Written, problems: Problems
+) -> tuple[Rule, ...]:
     """A later pack replaces a rule of the same id, or only its rollout; within one pack an id stands once."""
     rules: dict[str, Rule] = {}
     seen: dict[tuple[int, str], Place] = {}
+    known = Counter(str(document.entries[0][1]) for _, document in documents)
     for number, document in documents:
         id_ = document.entries[0][1]
         first = seen.setdefault((number, str(id_)), id_.at)
@@ -105,10 +131,40 @@ def _rules(documents: list[tuple[int, Mapping]], reader: RuleReader, problems: P
             help_ = f"it stands in {first.file}:{first.line} already; give one of the two another id"
             problems.error("R106", id_.at, f'rule "{id_}" stands twice in this pack', help_)
         earlier = rules.get(str(id_))
-        rule = reader.read_rollout(document, earlier) if earlier and _only_rollout(document) else reader.read(document)
-        if rule is not None:
-            rules[rule.id] = rule
+        if _only_rollout(document) and (earlier or known[str(id_)] > 1):
+            if earlier is None:
+                continue  # what is wrong with it was said where it stands
+            rule = reader.read_rollout(document, earlier)
+        elif _only_rollout(document):
+            help_ = (
+                suggestion(str(id_), sorted(known.keys() - {str(id_)})) or "say what it is about: for each, when, then"
+            )
+            problems.error("R002", id_.at, f'no earlier pack has a rule "{id_}" whose rollout could change', help_)
+            continue
+        elif (rule := reader.read(document)) and _fits(rule, document, problems):
+            written.rules[rule.id] = document
+        else:
+            continue
+        rules[rule.id] = rule
+        written.rollouts[rule.id] = document.get("rollout")
     return tuple(sorted(rules.values(), key=lambda rule: rule.id))
+
+
+def _fits(rule: Rule, document: Mapping, problems: Problems) -> bool:
+    """Whether the engine takes a rule; R107 where it asks for too many related records. Counted ones take no place."""
+
+    def places(relations: tuple[Relation, ...]) -> int:
+        return sum(relation.count is None for relation in relations)
+
+    with_, unless = places(rule.with_), places(rule.unless)
+    limits = (("with", with_, WITH_LIMIT), ("unless", unless, PATTERNS_PER_RULESET - 1 - with_))
+    for key, found, limit in limits:
+        if found > limit:
+            message = f"{found} relations in `{key}` are more than the engine takes: {limit} in this rule"
+            way_out = "add `count: at least 1` to some, which means the same and takes no place, or split the rule"
+            problems.error("R107", document.key(key).at, message, way_out)
+            return False
+    return True
 
 
 def _only_rollout(document: Mapping) -> bool:

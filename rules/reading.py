@@ -151,7 +151,7 @@ class RuleReader:
         parts: dict[str, object] = {
             "do": do,
             "instead": tuple(a for n in listed(instead) if (a := self._action(n))),
-            "channels": tuple(w for n in listed(node.get("channel")) if (w := self._one_of(n, CHANNELS, "channel"))),
+            "channels": tuple(w for n in listed(node.get("channel")) if (w := self._one_of(n, CHANNELS, "a channel"))),
             "due": self._reading(node.get("due"), lambda n: self._due(n, kind, when)),
             "worth": self._reading(node.get("worth"), lambda n: self._worth(n, kind)),
             "repeat": self._reading(node.get("repeat"), self._repeat),
@@ -162,7 +162,8 @@ class RuleReader:
         if node.get("to") is not None:
             parts["to"] = tuple(t for n in listed(node.get("to")) if (t := self._reading(n, self._target)))
         if node.get("weight") is not None:
-            parts["weight"] = self._reading(node.get("weight"), self._weight) or 100
+            weight = self._reading(node.get("weight"), self._weight)
+            parts["weight"] = 100 if weight is None else weight
         if str(verdict) not in verdicts or say is None:
             return None
         return Then(recommend=Verdict(str(verdict)), say=say, **parts)  # pyright: ignore[reportArgumentType]
@@ -180,6 +181,8 @@ class RuleReader:
     def _say(self, node: Node | None, kind: str) -> Texts | None:
         texts = self._texts(node)
         for scalar in _scalars(node):
+            if not scalar.text.strip():
+                self.problems.error("R402", scalar.at, "the sentence is empty", "write what people will read")
             self._check_sentence(scalar, kind)
         return texts
 
@@ -254,7 +257,7 @@ class RuleReader:
 
     def _worth(self, node: Node, kind: str) -> Link | Decimal | None:
         text = str(node)
-        if re.fullmatch(r"-?[\d.]+", text):
+        if re.fullmatch(r"-?\d+(\.\d+)?", text):
             number = Number().read(text, self.company.zone)
             assert isinstance(number, Decimal)
             return number
@@ -285,7 +288,9 @@ class RuleReader:
                 place=node.at,
             )
         every = parse_span(match[1], node.at.within(match[1]))
-        if every.count == 0:
+        if every.count == 0 or match[2] == "0":
+            if every.count:
+                raise Wrong(code="R201", message="never repeats", help="leave `repeat` out", place=node.at)
             raise Wrong(code="R201", message="repeats without pause", help="as in every 14 days", place=node.at)
         return Repeat(every=every, at_most=int(match[2]) if match[2] else None)
 
@@ -299,7 +304,7 @@ class RuleReader:
             )
         check_keys(node, ("after", "to"), self.problems)
         after, to = node.get("after"), node.get("to")
-        if after is None or to is None:
+        if after is None or to is None or not listed(to):
             missing = "after" if after is None else "to"
             raise Wrong(
                 code="R002",
@@ -310,16 +315,16 @@ class RuleReader:
         return Escalation(after=parse_span(str(after), after.at), to=tuple(self._target(n) for n in listed(to)))
 
     def _holds_back(self, node: Node) -> HoldsBack:
-        if not isinstance(node, Mapping) or node.get("tags") is None:
+        if not isinstance(node, Mapping) or not listed(node.get("tags")):
             raise Wrong(
                 code="R201", message="holds back what?", help="as in {tags: [pitch], about: customer}", place=node.at
             )
         check_keys(node, ("tags", "about", "until"), self.problems)
         about, until = node.get("about"), node.get("until")
         if about is not None:
-            self._one_of(about, ("customer", "this"), "scope")
+            self._one_of(about, ("customer", "this"), "a scope")
         if until is not None:
-            self._one_of(until, ("resolved",), "end")
+            self._one_of(until, ("resolved",), "an end")
         return HoldsBack(tags=self._words(node.get("tags")), about_customer=str(about or "customer") == "customer")
 
     def _sets(self, node: Node) -> Iterator[tuple[str, Value]]:
@@ -393,12 +398,15 @@ class RuleReader:
                 return None
 
     def _words(self, node: Node | None) -> tuple[str, ...]:
-        return tuple(str(item) for item in listed(node))
+        for item in listed(node):
+            if not isinstance(item, Scalar):
+                self.problems.error("R201", item.at, f"{item} is not a word", "as in [sales, renewal]")
+        return tuple(item.text for item in listed(node) if isinstance(item, Scalar))
 
     def _one_of(self, node: Node, allowed: tuple[str, ...], what: str) -> str | None:
         if str(node) in allowed:
             return str(node)
-        self.problems.error("R201", node.at, f'"{node}" is not a {what}', suggestion(str(node), allowed))
+        self.problems.error("R201", node.at, f'"{node}" is not {what}', suggestion(str(node), allowed))
         return None
 
 

@@ -21,8 +21,16 @@ try:  # libyaml ships in PyYAML's wheels; the pure reader gives the same nodes, 
 except ImportError:  # pragma: no cover
     from yaml import SafeLoader as Loader
 
+class _Nodes(Loader):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass]
+    """What a plain scalar means is decided by the field it stands for, so no tag is worked out."""
+
+    def resolve(self, kind: object, value: object, implicit: object) -> str:
+        return ""
+
+
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024  # a rule file is written by hand; more is a mistake or an attack
 DEPTH_LIMIT = 40
+HARMLESS_DEPTH = 2_000  # composing this deep takes no process down; what is too deep is found afterwards
 NODE_LIMIT = 200_000  # aliases of aliases would grow without end
 
 
@@ -147,7 +155,7 @@ class _Reader:
         found: list[Mapping] = []
         try:
             self.check_depth()
-            for root in yaml.compose_all(self.text, Loader=Loader) if not self.refused else ():
+            for root in yaml.compose_all(self.text, Loader=_Nodes) if not self.refused else ():
                 node = self.node(root, depth=0, parents=frozenset())
                 if isinstance(node, Mapping) and not self.refused:
                     found.append(node)
@@ -175,6 +183,10 @@ class _Reader:
 
     def check_depth(self) -> None:
         """Refuse what is nested too deeply before it is composed: that would take the whole process down."""
+        # A level costs an opening bracket, or a column of indentation, which holds a list in a map at most.
+        indented = max((len(line) - len(line.lstrip(" -?:")) for line in self.lines), default=0)
+        if self.text.count("[") + self.text.count("{") + 2 * indented <= HARMLESS_DEPTH:
+            return
         depth = 0
         with suppress(yaml.YAMLError):  # reported by the composer, with everything that stands before it
             for event in yaml.parse(self.text, Loader=Loader):

@@ -151,6 +151,9 @@ class _TestReader:
             type_ = fields.get(key.text)
             if type_ is None:
                 self.problems.error("R101", key.at, f'{kind} has no field "{key}"', suggestion(key.text, fields))
+            elif key.text in self.model.kinds[kind].derived:
+                help_ = "give the records that it is worked out from"
+                self.problems.error("R201", key.at, f"{key} of {kind} is derived, it cannot be given", help_)
             elif not isinstance(value, Scalar):
                 self.problems.error("R201", value.at, f"{value} is not a value", f"this field is {type_.says}")
             elif value.is_null:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Set
+from collections.abc import Mapping as Map
 from dataclasses import dataclass, field, replace
 from datetime import date, time
 from functools import cache
@@ -70,6 +71,7 @@ class Vocabulary:
     company: Company = field(default_factory=Company)
     calendars: dict[str, Calendar] = field(default_factory=dict[str, Calendar])
     _calendar_named: Scalar | None = None
+    _replaced: list[tuple[FieldKey, Written, Node]] = field(default_factory=list[tuple[FieldKey, Written, Node]])
     _refs: list[tuple[Node, str]] = field(default_factory=list[tuple[Node, str]])
 
     def model(self) -> Model:
@@ -78,12 +80,24 @@ class Vocabulary:
                 known = [*self.fields, CUSTOMER, USER]
                 self.problems.error("R100", node.at, f'no kind "{kind}"', suggestion(kind, known))
         fields = {kind: implicit(kind) | own for kind, own in ({CUSTOMER: {}} | self.fields).items()}
-        recorded = {key: fields[key[0]].get(key[1]) for key in self.derived}
-        DerivedTypes(written=self.derived, fields=fields, problems=self.problems).add()
-        for (kind, name), before in recorded.items():
-            if before is not None:
-                self._check_unchanged(kind, name, before, fields[kind][name], self.derived[kind, name][1])
+        earlier = [
+            (key, fields[key[0]][key[1]], self.derived[key][1]) for key in self.derived if key[1] in fields[key[0]]
+        ]
+        earlier += [
+            (key, self._types(self.derived | {key: before}, fields, Problems())[key], node)
+            for key, before, node in self._replaced
+        ]
+        for (kind, name), type_ in self._types(self.derived, fields, self.problems).items():
+            fields[kind][name] = type_
+        for (kind, name), before, node in earlier:
+            self._check_unchanged(kind, name, before, fields[kind][name], node)
         return Model.of(fields, self.company.zone, derived=self.derived.keys())
+
+    def _types(
+        self, written: Map[FieldKey, Written], fields: Map[str, Map[str, FieldType]], problems: Problems
+    ) -> Map[FieldKey, FieldType]:
+        """The types that derived fields result in."""
+        return DerivedTypes(written=written, fields=fields, currency=self.company.currency, problems=problems).found()
 
     def office(self) -> Calendar:
         """The company's default office."""
@@ -124,26 +138,33 @@ class Vocabulary:
             if given is not None:
                 self.problems.error("R104", node.at, f"{name} of {kind} is recorded", "give the field another name")
                 return
+            self._replace(kind, name.text, node)
             self.derived[kind, name.text] = (name, node)
             return
-        type_ = self._type(node)
+        before = own.get(name.text, given)
+        type_ = self._type(node, before)
         if type_ is None:
             return
+        self._replace(kind, name.text, node)
         self.derived.pop((kind, name.text), None)
-        before = own.get(name.text, given)
         if isinstance(before, Enum) and isinstance(type_, Enum):
-            type_ = _merged(before, type_)
+            type_ = self._merged(before, type_, node)
         elif before is not None and not self._check_unchanged(kind, name.text, before, type_, node):
             return
         own[name.text] = type_
 
     def _check_unchanged(self, kind: str, name: str, before: FieldType, type_: FieldType, node: Node) -> bool:
         """What earlier packs read as one type stays of that type."""
-        if type(before) is type(type_):
+        if before == type_:
             return True
         message = f"{kind}.{name} is {before.says} already, it cannot become {type_.says}"
         self.problems.error("R104", node.at, message, "give the field another name")
         return False
+
+    def _replace(self, kind: str, name: str, node: Node) -> None:
+        """A later pack works a field out in another way, or has it recorded: its type must stay."""
+        if (kind, name) in self.derived:
+            self._replaced.append(((kind, name), self.derived[kind, name], node))
 
     def _named(self, name: Scalar, what: str) -> bool:
         if NAME.fullmatch(name.text) and name.text != "count":
@@ -153,7 +174,8 @@ class Vocabulary:
         )
         return False
 
-    def _type(self, node: Node) -> FieldType | None:
+    def _type(self, node: Node, before: FieldType | None) -> FieldType | None:
+        """`before`: what earlier packs declared."""
         match node:
             case Scalar() if node.text in SIMPLE:
                 return SIMPLE[node.text]
@@ -164,7 +186,7 @@ class Vocabulary:
                 help_ = suggestion(node.text, TYPE_WORDS)
                 self.problems.error("R103", node.at, f'"{node.text}" is not a type of field', help_)
             case Mapping() if node.get("enum"):
-                return self._enum(node)
+                return self._enum(node, before.values if isinstance(before, Enum) else ())
             case Mapping() if isinstance(currency := node.get("money"), Scalar):
                 if re.fullmatch(r"[A-Z]{3}", currency.text):
                     return Money(currency=currency.text)
@@ -175,7 +197,7 @@ class Vocabulary:
                 )
         return None
 
-    def _enum(self, node: Mapping) -> Enum | None:
+    def _enum(self, node: Mapping, known: tuple[str, ...]) -> Enum | None:
         check_keys(node, {"enum", "groups"}, self.problems)
         values = self._words(node.get("enum"))
         groups: dict[str, tuple[str, ...]] = {}
@@ -186,13 +208,25 @@ class Vocabulary:
                 continue
             groups[name.text] = self._words(members)
             for member in members.items if isinstance(members, Sequence) else ():
-                if isinstance(member, Scalar) and member.text not in values:
-                    help_ = suggestion(member.text, values)
+                if isinstance(member, Scalar) and member.text not in (*known, *values):
+                    help_ = suggestion(member.text, (*known, *values))
                     self.problems.error("R202", member.at, f'"{member.text}" is not a value of this field', help_)
         if not values:
             self.problems.error("R103", node.at, "a list of values is empty", "as in {enum: [draft, active]}")
             return None
         return Enum(values=values, groups=groups)
+
+    def _merged(self, before: Enum, added: Enum, node: Node) -> Enum:
+        """A later pack adds values and members of groups."""
+        groups = {
+            name: tuple(dict.fromkeys((*before.groups.get(name, ()), *added.groups.get(name, ()))))
+            for name in (*before.groups, *added.groups)
+        }
+        values = tuple(dict.fromkeys((*before.values, *added.values)))
+        for both in sorted(groups.keys() & set(values)):
+            message = f'"{both}" is a value in one pack and a group in another'
+            self.problems.error("R103", node.at.within(both), message, "give one of them another name")
+        return Enum(values=values, groups={name: members for name, members in groups.items() if name not in values})
 
     def _words(self, node: Node | None) -> tuple[str, ...]:
         if not isinstance(node, Sequence) or not all(isinstance(item, Scalar) for item in node):
@@ -307,15 +341,6 @@ class Vocabulary:
 @cache
 def _zones() -> Set[str]:
     return available_timezones()
-
-
-def _merged(before: Enum, added: Enum) -> Enum:
-    """A later pack adds values and members of groups."""
-    groups = {
-        name: tuple(dict.fromkeys((*before.groups.get(name, ()), *added.groups.get(name, ()))))
-        for name in (*before.groups, *added.groups)
-    }
-    return Enum(values=tuple(dict.fromkeys((*before.values, *added.values))), groups=groups)
 
 
 def _weekdays(text: str) -> range | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import date, datetime
 from decimal import Decimal
@@ -10,6 +11,9 @@ from enum import IntEnum
 from typing import NoReturn
 
 import typer
+
+EXACT = "\0exact "  # marks a number on its way through `json`; no data holds a null character
+MARKED = re.compile(r'"\\u0000exact (-?[\d.]+)"')
 
 
 class Exit(IntEnum):
@@ -86,15 +90,18 @@ def shown(value: object) -> str:
 
 
 def print_json(document: object) -> None:
-    json.dump(document, sys.stdout, ensure_ascii=False, indent=1, default=_plain)
-    sys.stdout.write("\n")
+    text = json.dumps(document, ensure_ascii=False, indent=1, default=_plain)
+    sys.stdout.write(MARKED.sub(r"\1", text) + "\n")
 
 
 def plain(value: object) -> object:
     """A value as JSON carries it: exact numbers, dates and moments in ISO 8601."""
     match value:
+        case Decimal() if value == value.to_integral_value():
+            return int(value)
         case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
+            near = float(value)
+            return near if Decimal(repr(near)) == value else value
         case datetime() | date():
             return value.isoformat()
         case tuple() | list():
@@ -105,6 +112,8 @@ def plain(value: object) -> object:
 
 def _plain(value: object) -> object:
     result = plain(value)
+    if isinstance(result, Decimal):  # json knows floats only, and this number is none
+        return f"{EXACT}{result.normalize():f}"
     if result is value:
         raise TypeError(f"{type(value).__name__} has no JSON form")
     return result

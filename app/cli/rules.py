@@ -1,25 +1,29 @@
-"""`relance rules`: check, test and explain a rule base."""
+"""`relance rules`: check and test a rule base; the other commands about rules stand in modules of their own."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+import gc
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.files import dossiers_of
-from app.cli.output import CommandError, Exit, counted, moment, note, plain, print_json, say, shown, stop
+from app.cli.explaining import explain
+from app.cli.findings import Format, show
+from app.cli.formatting import fmt
+from app.cli.output import CommandError, Exit, counted, note, say, stop
+from app.cli.schema import schema
+from app.cli.simulating import simulate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Generator, Sequence
 
     from domain.person import People
-    from domain.record import Dossier
-    from rules.explain import Reason
-    from rules.problems import Problem
-    from rules.rule import Rule
-    from rules.rulebase import RuleBase
+    from rules.review import Looked
+    from store.session import Database
+
+CUSTOMERS_LOOKED_AT = 2_000  # the first ones: what no record of theirs has is worth a warning
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, test and explain rules.")
 
@@ -29,35 +33,26 @@ Paths = Annotated[
 ]
 
 
-class Format(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-    GITHUB = "github"
-
-
 @app.command()
 def check(
     paths: Paths = None,
     format_: Annotated[Format, typer.Option("--format", help="How to print what is found.")] = Format.TEXT,
+    strict: Annotated[bool, typer.Option("--strict", help="End with code 1 for warnings too.")] = False,
 ) -> None:
-    """Every problem of a rule base: where it is, and the way out."""
-    from rules.loader import check as run
+    """Every problem of a rule base: where it is, and the way out.
 
-    checked = run(_packs(paths))
-    problems = checked.problems
-    match format_:
-        case Format.JSON:
-            print_json({"rules": len(checked.rulebase.rules), "problems": [_problem(p) for p in problems]})
-        case Format.GITHUB:
-            for problem in problems:
-                say(_annotation(problem))
-        case Format.TEXT:
-            for problem in problems:
-                say(f"{problem}\n")
-            errors = len(problems.errors)
-            found = f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}"
-            say(f"{counted(len(checked.rulebase.rules), 'rule')} read, {found if problems else 'no problems'}")
-    if problems.errors:
+    Plays the tests beside the rules. Where the settings name a database, teams and people that rules speak to are
+    looked up in it, and whether its records have what the rules test.
+    """
+    from rules.loader import check as read
+    from rules.review import review
+
+    with _kept():
+        checked = read(_packs(paths))
+        people, looked = _known()
+        problems = review(checked, people=people, looked=looked)
+    show(problems, rules=len(checked.rulebase.rules), format_=format_)
+    if problems.errors or (strict and problems):
         stop(Exit.FINDINGS)
 
 
@@ -73,6 +68,7 @@ def run_tests(
 ) -> None:
     """Play the tests that stand beside the rules."""
     from rules.loader import load
+    from rules.review import alone
     from rules.stories import run_test
 
     rulebase = load(_packs(paths))
@@ -80,9 +76,10 @@ def run_tests(
     untried: list[str] = []
     for rule in rulebase.rules:
         tests = [t for t in rule.tests if name is None or name in rule.id or name in t.name]
+        small = alone(rulebase, rule)
         made_false: set[str] = set()
         for rule_test in tests:
-            outcome = run_test(rulebase, rule, rule_test)
+            outcome = run_test(small, rule, rule_test)
             made_false |= outcome.made_false
             total += 1
             failed += bool(outcome.failures)
@@ -103,41 +100,20 @@ def run_tests(
         stop(Exit.FINDINGS)
 
 
-@app.command()
-def explain(
-    rule: Annotated[str, typer.Argument(help="The rule's id.")],
-    customer: Annotated[str | None, typer.Option(help="The customer's id.")] = None,
-    subject: Annotated[str | None, typer.Option(help="Only this record of the customer.")] = None,
-    at: Annotated[str | None, typer.Option(help="As of this moment; now unless given.")] = None,
-    rules: Annotated[list[str] | None, typer.Option("--rules", help="Packs, instead of the settings' rules.")] = None,
-    dossiers: Annotated[str | None, typer.Option(help="A JSONL file of customers, instead of the database.")] = None,
-    source: Annotated[bool, typer.Option("--source", help="Print the Python that the rule becomes.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
-) -> None:
-    """Why, and why not: each condition and the first that fails.
+app.command()(explain)
+app.command()(fmt)
+app.command(short_help="A JSON Schema that editors complete rule files from.")(schema)
+app.command(short_help="What the rules will raise, and whom it will reach.")(simulate)
 
-    With each value, and with the moment at which time alone changes the outcome.
-    """
-    from app.wiring import utc_now
-    from rules.loader import load
-    from rules.problems import suggestion
 
-    rulebase = load(_packs(rules))
-    found = rulebase.by_id.get(rule)
-    if found is None:
-        raise CommandError(f'there is no rule "{rule}"; {suggestion(rule, rulebase.by_id) or ""}'.rstrip("; "))
-    if source:
-        say(rulebase.source(found))
-        return
-    if customer is None:
-        raise CommandError("name the customer with --customer, or ask for the generated Python with --source")
-    now = moment(at, "--at") if at else utc_now()
-    dossier, people = _dossier(customer, dossiers)
-    subjects = _explained(rulebase, found, dossier, people, subject, now)
-    if as_json:
-        print_json({"schema": 1, "now": now, "rule": rule, "customer": customer, "subjects": subjects})
-    else:
-        _print(found, customer, subjects)
+@contextmanager
+def _kept() -> Generator[None]:
+    """Whatever is made is kept: looking for what nobody needs any more would be a third of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _packs(paths: Sequence[str] | None) -> Sequence[str]:
@@ -146,101 +122,40 @@ def _packs(paths: Sequence[str] | None) -> Sequence[str]:
     return paths or load_settings().rules
 
 
-def _annotation(problem: Problem) -> str:
-    """As a line of a GitHub workflow's log that GitHub shows beside the code."""
-    place = problem.place
-    text = f"{problem.code} {problem.message}".replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    file = place.file.replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
-    return f"::{problem.severity} file={file},line={place.line},col={place.column}::{text}"
+def _known() -> tuple[People | None, Looked | None]:
+    """The people and records of the settings' database. None where there are none to be had: a note says why."""
+    from app.settings import SettingsError, load_settings
+
+    try:
+        database = load_settings().database
+        file = database.removeprefix("sqlite:///")
+        if "://" not in file and not Path(file).is_file():  # who only writes rules has none: load nothing for it
+            note(f"people and data were not looked at: there is no database {database}")
+            return None, None
+    except SettingsError as failure:
+        note(f"people and data were not looked at: {failure}")
+        return None, None
+    from store import people
+    from store.migrations import SchemaOutdated, check_schema
+    from store.readonly import connect_read_only
+    from store.session import StoreUnavailable
+
+    try:
+        with connect_read_only(database) as store:
+            check_schema(store)
+            known, looked = people.load(store), _looked(store)
+    except (StoreUnavailable, SchemaOutdated, ValueError) as failure:
+        note(f"people and data were not looked at: {failure}")
+        return None, None
+    if not known.by_id:
+        note("people were not looked at: the database has none")
+    return (known if known.by_id else None), looked
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
-    place = problem.place
-    return {
-        "code": problem.code,
-        "severity": problem.severity.value,
-        "message": problem.message,
-        "help": problem.help,
-        "file": place.file,
-        "line": place.line,
-        "column": place.column,
-        "length": place.length,
-    }
+def _looked(store: Database) -> Looked:
+    from rules.review import Looked
+    from store import dossiers
 
-
-def _dossier(customer: str, file: str | None) -> tuple[Dossier, People]:
-    from domain.person import People
-
-    if file is not None:
-        failed: list[dict[str, Any]] = []
-        found = next((d for _, d in dossiers_of(file, failed) if d.id == customer), None)
-        if found is None:
-            why = next((f"; {f['reason']}" for f in failed if f["customer"] in (customer, None)), "")
-            raise CommandError(f'there is no readable customer "{customer}" in {file}{why}')
-        return found, People()
-    from app.settings import load_settings
-    from app.wiring import open_store
-    from store import dossiers, people
-
-    with open_store(load_settings()) as store:
-        found = dossiers.load(store, customer)
-        if found is None:
-            raise CommandError(f'there is no customer "{customer}"')
-        return found, people.load(store)
-
-
-def _explained(
-    rulebase: RuleBase, rule: Rule, dossier: Dossier, people: People, subject: str | None, now: datetime
-) -> list[dict[str, Any]]:
-    from domain.recommendation import Match
-    from domain.record import RecordRef
-
-    facts = rulebase.facts(dossier, now=now, people=people)
-    ids = [str(fact["id"]) for fact in facts.of.get(rule.subject, ())]
-    if subject is not None and subject not in ids:
-        raise CommandError(f"{dossier.id} has no {rule.subject} {subject}; it has {', '.join(ids) or 'none'}")
-    explained: list[dict[str, Any]] = []
-    for id_ in [subject] if subject is not None else ids:
-        match = Match(rule=rule.id, subject=RecordRef(kind=rule.subject, id=id_))
-        reasons = rulebase.trace(match, facts)
-        flip = rulebase.next_flip(match, facts)
-        explained.append(
-            {
-                "subject": {"kind": rule.subject, "id": id_},
-                "holds": rulebase.holds(match, facts),
-                "flips_at": None if flip is None else rulebase.office.local(flip),
-                "conditions": [_reason(reason, rulebase) for reason in reasons],
-            }
-        )
-    return explained
-
-
-def _reason(reason: Reason, rulebase: RuleBase) -> dict[str, Any]:
-    return {
-        "condition": reason.condition,
-        "part": reason.part,
-        "value": plain(reason.value),
-        "holds": reason.holds,
-        "until": None if reason.until is None else rulebase.office.local(reason.until),
-    }
-
-
-def _print(rule: Rule, customer: str, subjects: list[dict[str, Any]]) -> None:
-    if not subjects:
-        say(f"{customer} has no {rule.subject}: {rule.id} looks at every {rule.subject}.")
-    for explained in subjects:
-        holds = explained["holds"]
-        verb = "holds" if holds else "does not hold"
-        say(f"{rule.id} {verb} for {rule.subject} {explained['subject']['id']} of {customer}")
-        first_failing = next((c for c in explained["conditions"] if not c["holds"]), None)
-        for condition in explained["conditions"]:
-            mark = "✓" if condition["holds"] else "✗"
-            until = f", until {condition['until'].isoformat()}" if condition["until"] else ""
-            here = "   <- the first that fails" if condition is first_failing and not holds else ""
-            say(f"  {mark} {condition['condition']}  ({shown(condition['value'])}{until}){here}")
-        flip = explained["flips_at"]
-        if flip is not None:
-            what = "would stop" if holds else "would begin"
-            say(f"  {what} on {flip.day} {flip:%B %Y, %H:%M %Z}, if nothing changes")
-        else:
-            say("  time alone will not change this")
+    ids = dossiers.ids(store, limit=CUSTOMERS_LOOKED_AT)
+    records = [record for dossier in dossiers.load_many(store, ids).values() for record in dossier.records]
+    return Looked(records=records, at_all=len(ids) < CUSTOMERS_LOOKED_AT)

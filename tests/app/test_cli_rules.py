@@ -1,17 +1,15 @@
-"""`relance rules`: check, test and explain, on files and on the database."""
+"""`relance rules check` and `rules test`, on files and beside a database."""
 
 from __future__ import annotations
 
-import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
-from domain.person import Person
-from domain.record import CUSTOMER, Record
-from tests.app.test_cli_files import K1, K2, UNDATED
+from domain.record import Record
 
-AT = "2026-11-23T09:00:00+01:00"
-
+NO_DATABASE = "people and data were not looked at: there is no database sqlite:///relance.db\n"
 RULE = """\
 rule: big-customer
 title: Big customer
@@ -50,8 +48,7 @@ def check(relance):
 
 def test_a_rule_base_without_problems_says_so(relance):
     said = relance("rules", "check", "base")
-    assert (said.code, said.err) == (0, "")
-    assert said.out == "6 rules read, no problems\n"
+    assert (said.code, said.out) == (0, "6 rules read, no problems\n")
 
 
 def test_the_rules_of_the_settings_are_checked_unless_others_are_named(relance):
@@ -102,7 +99,7 @@ BAD_RULES = {
 def test_bad_rules_are_shown_with_their_place_and_the_way_out(check, case):
     text, shown = BAD_RULES[case]
     said = check(text)
-    assert (said.code, said.err) == (1, "")
+    assert (said.code, said.err) == (1, NO_DATABASE)
     for line in shown:
         assert line in said.out
     assert "Traceback" not in said.out
@@ -116,7 +113,7 @@ def test_every_problem_is_found_in_one_pass(check):
 
 def test_problems_as_json_are_one_document(check):
     said = check(RULE.replace("lifetime_value", "lifetime_valu"), "--format", "json")
-    assert (said.code, said.err) == (1, "")
+    assert said.code == 1
     assert said.document == {
         "rules": 6,
         "problems": [
@@ -132,14 +129,14 @@ def test_problems_as_json_are_one_document(check):
             }
         ],
     }
-    assert check(RULE, "--format", "json").document == {"rules": 7, "problems": []}
+    assert check(TESTED, "--format", "json").document == {"rules": 7, "problems": []}
 
 
 def test_problems_for_github_are_one_annotation_each(check):
     said = check(RULE.replace("lifetime_value", "lifetime_valu"), "--format", "github")
-    assert (said.code, said.err) == (1, "")
+    assert said.code == 1
     assert said.out == ('::error file=own/rule.yaml,line=5,col=3::R101 customer has no field "lifetime_valu"\n')
-    assert check(RULE, "--format", "github").out == ""
+    assert check(TESTED, "--format", "github").out == ""
 
 
 def test_a_file_of_rules_that_says_a_percent_or_two_lines_stays_one_annotation(check):
@@ -159,6 +156,126 @@ def test_a_folder_without_rules_is_a_problem(relance):
     said = relance("rules", "check", "empty")
     assert said.code == 1
     assert "empty:1:1: error[Y001] holds no rules" in said.out
+
+
+def test_problems_for_code_scanning_are_one_document(check):
+    said = check(RULE.replace("lifetime_value", "lifetime_valu"), "--format", "sarif")
+    assert said.code == 1
+    (result,) = said.document["runs"][0]["results"]
+    assert (result["ruleId"], result["level"]) == ("R101", "error")
+
+
+def test_a_test_beside_a_rule_that_fails_is_a_problem_at_its_place(check):
+    said = check(TESTED.replace("lifetime_value: 999", "lifetime_value: 1999"))
+    assert said.code == 1
+    assert said.out == (
+        "own/rule.yaml:15:13: error[R404] stays quiet below: on 2026-11-23 expected nothing, open is K1\n"
+        "   15 |     expect: nothing\n"
+        "      |             ^^^^^^^\n"
+        "      = help: change the rule, or what the test expects of it\n\n"
+        "7 rules read, 1 error, 0 warnings\n"
+    )
+
+
+def test_warnings_are_shown_and_change_the_exit_code_only_when_that_is_asked_for(check):
+    said = check(RULE)
+    assert said.code == 0
+    assert said.out == (
+        "own/rule.yaml:1:1: warning[W503] "
+        "big-customer is live without a test that raises, and without one that stays quiet\n"
+        "    1 | rule: big-customer\n"
+        "      | ^^^^\n"
+        "      = help: add one to `tests`, as in - {name: ..., today: ..., given: ..., expect: ...}\n\n"
+        "7 rules read, 0 errors, 1 warning\n"
+    )
+    assert check(RULE, "--strict").code == 1
+    assert check(TESTED, "--strict").code == 0
+    (problem,) = check(RULE, "--format", "json").document["problems"]
+    assert (problem["code"], problem["severity"]) == ("W503", "warning")
+
+
+def test_findings_are_together_by_file(relance):
+    relance.writes("own/b.yaml", RULE.replace("big-", "b-").replace("due: today", "due: todai"))
+    relance.writes("own/a.yaml", f"{RULE.replace('big-', 'a-')}---\n{RULE.replace('above 1000', 'between 9 and 3')}")
+    found = relance("rules", "check", "base", "own", "--format", "json").document["problems"]
+    assert [(p["file"], p["line"], p["code"]) for p in found] == [
+        ("own/a.yaml", 1, "W503"),
+        ("own/a.yaml", 8, "W503"),
+        ("own/a.yaml", 12, "W501"),
+        ("own/b.yaml", 6, "R201"),
+    ]
+
+
+# --- check, beside a database ---
+
+
+def test_without_a_database_it_says_what_it_did_not_look_at_and_makes_none(check, relance):
+    said = check(TESTED.replace("to: owner", "to: team nowhere"))
+    assert (said.code, said.err) == (0, NO_DATABASE)
+    assert not (relance.folder / "relance.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("postgresql+psycopg://relance:hunter2@127.0.0.1:1/crm", "Connection refused"),
+        ("oracle://relance:hunter2@db/crm", "oracle is not a supported database"),
+    ],
+)
+def test_a_database_that_cannot_be_used_never_fails_a_check(relance, url, why):
+    said = relance.having(DATABASE=url)("rules", "check", "base")
+    assert (said.code, said.out) == (0, "6 rules read, no problems\n")
+    assert said.err.startswith("people and data were not looked at: ")
+    assert why in said.err
+    assert "hunter2" not in said.err
+
+
+def test_settings_that_cannot_be_read_never_fail_a_check_of_named_packs(relance):
+    said = relance.having(BASE_URL="nonsense")("rules", "check", "base")
+    assert said.code == 0
+    assert said.err.startswith("people and data were not looked at: setting base_url: ")
+
+
+def test_a_database_of_another_version_never_fails_a_check(relance):
+    with closing(sqlite3.connect(relance.folder / "relance.db")) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("CREATE TABLE another (program)")
+    said = relance("rules", "check", "base")
+    assert said.code == 0
+    assert said.err.startswith("people and data were not looked at: The database sqlite:///")
+    assert said.err.endswith(" has no tables yet. Run: relance db upgrade\n")
+
+
+def test_people_that_rules_speak_to_are_looked_up(company):
+    company.relance.writes("pack/rule.yaml", TESTED.replace("to: owner", "to: [owner, user lean]"))
+    said = company.relance("rules", "check")
+    assert (said.code, said.err) == (1, "")
+    assert 'error[R403] no user "lean"\n' in said.out
+    assert '= help: did you mean "lena"? allowed: lena\n' in said.out
+
+
+def test_a_database_without_people_says_nothing_of_teams(relance, sqlite_url):
+    relance.writes("own/rule.yaml", TESTED.replace("to: owner", "to: team nowhere"))
+    said = relance.having(DATABASE=sqlite_url)("rules", "check", "base", "own")
+    assert (said.code, said.err) == (0, "people were not looked at: the database has none\n")
+
+
+def test_fields_that_no_record_has_are_warned_of_with_how_many_were_looked_at(company):
+    company.relance.writes("pack/rule.yaml", TESTED)
+    company.has(*(Record(kind="contract", id=f"C{n}", customer="K1", fields={"status": "active"}) for n in range(149)))
+    said = company.relance("rules", "check")
+    assert (said.code, said.err) == (0, "")
+    (line,) = [line for line in said.out.splitlines() if "lifetime_value is" in line]
+    assert line == (
+        "pack/rule.yaml:5:3: warning[W504] "
+        "lifetime_value is filled in none of the records: 1 of customer were looked at"
+    )
+    of_contracts = RULE.replace("each: customer", "each: contract").replace(
+        "lifetime_value: above 1000", "status: draft"
+    )
+    company.relance.writes("pack/rule.yaml", of_contracts)
+    said = company.relance("rules", "check")
+    assert "warning[W505] status is draft in none of the records: 150 of contract were looked at\n" in said.out
 
 
 # --- test ---
@@ -210,153 +327,35 @@ def test_rules_that_cannot_be_read_are_not_tested(relance):
     assert said.err.endswith('help: did you mean "lifetime_value"?\n\n1 error\n')
 
 
-# --- explain, from files ---
+# --- what the doctor says of the rules ---
 
 
-@pytest.fixture
-def explain(relance):
-    relance.writes("dossiers.jsonl", "".join(json.dumps(d) + "\n" for d in (K1, K2, UNDATED)))
+def test_the_doctor_counts_what_is_found_and_names_the_worst(company):
+    def diagnosis(text):
+        company.relance.writes("pack/rule.yaml", text)
+        said = company.relance("doctor")
+        before, _, after = said.out.partition(" rules: ")
+        return before.split()[-1], *(line.strip() for line in after.splitlines()[:2])
 
-    def run(rule, *arguments, at=AT):
-        files = ("--rules", "base", "--rules", "pack", "--dossiers", "dossiers.jsonl")
-        return relance("rules", "explain", rule, *files, "--at", at, *arguments)
-
-    return run
-
-
-def test_why_names_each_condition_with_its_value_and_until_when_it_holds(explain):
-    said = explain("contract-expiring", "--customer", "K1")
-    assert (said.code, said.err) == (0, "")
-    assert said.out == (
-        "contract-expiring holds for contract C1 of K1\n"
-        "  ✓ status: active  (active)\n"
-        "  ✓ end_date: in the next 90 days  (2027-01-07, until 2027-01-08T00:00:00+01:00)\n"
-        "  ✓ auto_renews: no  (no)\n"
-        "  ✓ unless opportunity: {contract: this, type: renewal, stage: open}  (none)\n"
-        "  ✓ unless opportunity: {contract: this, type: renewal, stage: won}  (none)\n"
-        "  would stop on 8 January 2027, 00:00 CET, if nothing changes\n"
+    untested = RULE.replace("above 1000", "between 9 and 3")
+    assert diagnosis(untested) == (
+        "warning",
+        "7 rules, 0 errors, 2 warnings; the worst: pack/rule.yaml:5: "
+        'W501 big-customer can never be true: lifetime_value is never "between 9 and 3"',
+        "run: relance rules check",
+    )
+    assert diagnosis(TESTED.replace("lifetime_value: 999", "lifetime_value: 1999")) == (
+        "error",
+        "7 rules, 1 error, 0 warnings; the worst: pack/rule.yaml:15: "
+        "R404 stays quiet below: on 2026-11-23 expected nothing, open is K1",
+        "run: relance rules check",
     )
 
 
-def test_why_not_marks_the_first_condition_that_fails_and_says_when_it_would_begin(explain):
-    said = explain("contract-expiring", "--customer", "K1", at="2026-08-01T09:00:00+02:00")
-    lines = said.out.splitlines()
-    assert lines[0] == "contract-expiring does not hold for contract C1 of K1"
-    assert lines[2] == (
-        "  ✗ end_date: in the next 90 days  (2027-01-07, until 2026-10-09T00:00:00+02:00)   <- the first that fails"
-    )
-    assert said.out.count("the first that fails") == 1
-    assert lines[-1] == "  would begin on 9 October 2026, 00:00 CEST, if nothing changes"
+# --- the other commands ---
 
 
-def test_where_time_alone_changes_nothing_it_says_so(explain):
-    said = explain("complaint-open", "--customer", "K2")
-    assert said.out.splitlines()[-1] == "  time alone will not change this"
-
-
-def test_explain_can_be_asked_about_one_record(explain):
-    both = explain("contract-expiring", "--customer", "K2").out
-    assert [line for line in both.splitlines() if " of K2" in line] == [
-        "contract-expiring holds for contract C9 of K2",
-        "contract-expiring holds for contract C2 of K2",
-    ]
-    one = explain("contract-expiring", "--customer", "K2", "--subject", "C2").out
-    assert "C2 of K2" in one
-    assert "C9" not in one
-
-
-def test_explain_as_json_is_one_document(explain):
-    said = explain("contract-expiring", "--customer", "K1", "--json", at="2026-08-01T09:00:00+02:00")
-    (subject,) = said.document.pop("subjects")
-    assert said.document | {"subjects": []} == {
-        "schema": 1,
-        "now": "2026-08-01T09:00:00+02:00",
-        "rule": "contract-expiring",
-        "customer": "K1",
-        "subjects": [],
-    }
-    conditions = subject.pop("conditions")
-    assert subject == {
-        "subject": {"kind": "contract", "id": "C1"},
-        "holds": False,
-        "flips_at": "2026-10-09T00:00:00+02:00",
-    }
-    assert conditions[1] == {
-        "condition": "end_date: in the next 90 days",
-        "part": "when",
-        "value": "2027-01-07",
-        "holds": False,
-        "until": "2026-10-09T00:00:00+02:00",
-    }
-    assert [condition["part"] for condition in conditions] == ["when"] * 3 + ["unless"] * 2
-
-
-def test_source_prints_the_python_that_a_rule_becomes(explain):
-    said = explain("contract-expiring", "--source")
-    assert said.code == 0
-    compile(said.out, "source", "exec")
-    assert "# opportunity: {contract: this, type: renewal, stage: open}" in said.out
-
-
-def test_a_customer_without_such_a_record_is_no_mystery(explain):
-    said = explain("lead-unworked", "--customer", "K1")
-    assert (said.code, said.out) == (0, "K1 has no lead: lead-unworked looks at every lead.\n")
-
-
-def test_names_that_are_not_there_are_refused_with_a_suggestion(explain):
-    explain("contract-expirin", "--customer", "K1").refuses(
-        'error: there is no rule "contract-expirin"; did you mean "contract-expiring"? allowed: complaint-open, '
-        "contract-expiring, lead-unworked, order-late, payment-overdue, quote-stalled"
-    )
-    explain("contract-expiring", "--customer", "K9").refuses(
-        'error: there is no readable customer "K9" in dossiers.jsonl'
-    )
-    explain("contract-expiring", "--customer", "K2", "--subject", "C1").refuses(
-        "error: K2 has no contract C1; it has C9, C2"
-    )
-    explain("contract-expiring").refuses(
-        "error: name the customer with --customer, or ask for the generated Python with --source"
-    )
-    explain("contract-expiring", "--customer", "K1", at="noon").refuses(
-        'error: --at "noon" is not a moment; write one like 2026-11-23T09:00:00+01:00'
-    )
-
-
-def test_a_customer_whose_data_cannot_be_read_is_said_to_be_that(explain):
-    explain("contract-expiring", "--customer", "K3").refuses(
-        'error: contract C3: end_date "7.1.27" is not a date like 2027-01-07', code=1
-    )
-
-
-# --- explain, over the database ---
-
-
-def test_explain_reads_the_database_unless_a_file_is_named(company):
-    said = company.relance("rules", "explain", "contract-expiring", "--customer", "K1", "--at", AT)
-    assert (said.code, said.err) == (0, "")
-    assert said.out.startswith("contract-expiring holds for contract C-K1 of K1\n")
-
-
-def test_explain_reads_a_rule_in_the_office_of_the_customers_owner(company):
-    company.relance.writes(
-        "pack/company.yaml",
-        "company: Muster AG\n---\ncalendar: tokyo\ntimezone: Asia/Tokyo\nhours: {mon-fri: 09:00-17:00}\n",
-    )
-    company.has_people(Person(id="lena", name="Lena", email="lena@example.com", office="tokyo"))
-    said = company.relance("rules", "explain", "contract-expiring", "--customer", "K1", "--at", AT, "--json")
-    (subject,) = said.document["subjects"]
-    assert subject["flips_at"] == "2027-01-07T15:00:00+00:00", "midnight in Tokyo"
-
-
-def test_a_customer_that_the_database_does_not_know_is_refused(company):
-    said = company.relance("rules", "explain", "contract-expiring", "--customer", "K9", "--at", AT)
-    said.refuses('error: there is no customer "K9"')
-
-
-def test_data_in_the_database_that_the_rules_cannot_read_is_named(company):
-    company.has(
-        Record(kind=CUSTOMER, id="K2", customer="K2", fields={}),
-        Record(kind="contract", id="C2", customer="K2", fields={"end_date": "soon"}),
-    )
-    said = company.relance("rules", "explain", "contract-expiring", "--customer", "K2", "--at", AT)
-    said.refuses('error: contract C2: end_date "soon" is not a date like 2027-01-07', code=1)
+def test_every_command_about_rules_is_there(relance):
+    shown = relance("rules", "--help").out
+    for name in ("check", "test", "explain", "fmt", "schema", "simulate"):
+        assert f"  {name} " in shown

@@ -46,7 +46,7 @@ def test_every_command_explains_itself_in_plain_text(relance, path):
 def test_a_misspelt_command_is_guessed(relance):
     said = relance("rules", "chek")
     assert (said.code, said.out) == (2, "")
-    assert said.err.endswith("Error: No such command 'chek'. Did you mean 'check'?\n")
+    assert said.err.endswith("Error: No such command 'chek'. Did you mean 'check', 'schema'?\n")
 
 
 def test_a_missing_option_is_named(relance):
