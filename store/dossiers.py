@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -55,6 +55,7 @@ Name: TypeAlias = tuple[str, str]
 States: TypeAlias = dict[Name, Stored | None]
 
 COLUMNS = ("kind", "id", *Stored._fields)
+PAGE = 200  # dossiers that are streamed at once
 
 _THE_RECORD = and_(records.c.kind == bindparam("_kind"), records.c.id == bindparam("_id"))
 
@@ -127,6 +128,24 @@ def ids(db: Database, *, after: str = "", limit: int) -> list[str]:
     with db.read() as connection:
         page = select(customers.c.id).where(customers.c.id > after).order_by(customers.c.id).limit(limit)
         return list(connection.scalars(page))
+
+
+def stream(db: Database, *, page: int = PAGE) -> Iterator[Dossier]:
+    """Every dossier as it is, in the order of their ids; no more than a page of them is in memory.
+
+    Each page is read at a moment of its own, so that a long look at them never holds a transaction open.
+    """
+    last = ""
+    while of_page := ids(db, after=last, limit=page):
+        found = load_many(db, of_page)
+        yield from (found[id_] for id_ in of_page if id_ in found)
+        last = of_page[-1]
+
+
+def total(db: Database) -> int:
+    """How many dossiers `stream` has, those that lost all their records included."""
+    with db.read() as connection:
+        return connection.scalars(select(func.count()).select_from(customers)).one()
 
 
 def counts(db: Database) -> dict[str, int]:

@@ -1,0 +1,325 @@
+"""`relance rules explain`: why, and why not, for one customer; or what a rule does, in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from app.cli.files import dossiers_of
+from app.cli.output import CommandError, moment, plain, print_json, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from app.cli.telling import AsWritten
+    from domain.calendar import At
+    from domain.person import People
+    from domain.record import Dossier, RecordRef
+    from rules.explain import Explainer, Origin, Reason, Related
+    from rules.rule import Reach, Rule
+    from rules.rulebase import Decision, RuleBase
+
+SHOWN = 10  # records behind one condition
+MARKS = {True: "✓", False: "✗"}
+
+Document: TypeAlias = dict[str, Any]
+Line: TypeAlias = tuple[int, str]
+"""(how deep it is indented, what it says)"""
+
+
+def explain(
+    rule: Annotated[str, typer.Argument(help="The rule's id.")],
+    customer: Annotated[
+        str | None, typer.Option(help="The customer's id. Without: what the rule does, in plain words.")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="Only this record of the customer.")] = None,
+    at: Annotated[str | None, typer.Option(help="As of this moment; now unless given.")] = None,
+    rules: Annotated[list[str] | None, typer.Option("--rules", help="Packs, instead of the settings' rules.")] = None,
+    dossiers: Annotated[str | None, typer.Option(help="A JSONL file of customers, instead of the database.")] = None,
+    lang: Annotated[str | None, typer.Option(help="In the words of a language, en or de, not as written.")] = None,
+    source: Annotated[bool, typer.Option("--source", help="Print the Python that the rule becomes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Why, and why not: each condition and the first that fails.
+
+    With each value, the records and derived fields behind it, the moment at which time alone changes the outcome, whom
+    it reaches and what holds it back.
+    """
+    from app.cli.telling import SAYS, telling
+    from app.settings import load_settings
+    from app.wiring import utc_now
+    from rules.loader import load
+    from rules.problems import suggestion
+
+    if lang is not None and lang not in SAYS:
+        raise CommandError(f'--lang "{lang}": there are words in {" and ".join(SAYS)}')
+    rulebase = load(rules or load_settings().rules)
+    found = rulebase.by_id.get(rule)
+    if found is None:
+        raise CommandError(f'there is no rule "{rule}"; {suggestion(rule, rulebase.by_id) or ""}'.rstrip("; "))
+    now = moment(at, "--at") if at else utc_now()
+    if source:
+        say(rulebase.source(found))
+    elif customer is None:
+        _print_sentences(rulebase, found, [lang] if lang else list(SAYS), now=now, as_json=as_json)
+    else:
+        dossier, people = _dossier(customer, dossiers)
+        decision = rulebase.decide(dossier, now=now, people=people)
+        subjects = list(_subjects(rulebase, found, decision, subject))
+        if as_json:
+            document = [_document(s, telling(rulebase, s.at, lang)) for s in subjects]
+            print_json({"schema": 1, "now": now, "rule": rule, "customer": customer, "subjects": document})
+        else:
+            _print(rulebase, found, decision, subjects, lang)
+
+
+def _print_sentences(rulebase: RuleBase, rule: Rule, languages: Sequence[str], *, now: datetime, as_json: bool) -> None:
+    from app.cli.telling import telling
+    from domain.calendar import At
+    from rules.rule import in_language
+    from rules.sentence import sentence
+
+    at = At.of(now, rulebase.office)
+    sentences = {lang: sentence(rule, telling(rulebase, at, lang).wording) for lang in languages}
+    if as_json:
+        print_json({"schema": 1, "rule": rule.id, "sentence": sentences})
+        return
+    titles = (in_language(rule.title, lang, rulebase.company.language) for lang in sentences)
+    say("\n\n".join(f"{title}\n{said}" for title, said in zip(titles, sentences.values(), strict=True)))
+
+
+def _dossier(customer: str, file: str | None) -> tuple[Dossier, People]:
+    from domain.person import People
+
+    if file is not None:
+        failed: list[Document] = []
+        found = next((d for _, d in dossiers_of(file, failed) if d.id == customer), None)
+        if found is None:
+            why = next((f"; {f['reason']}" for f in failed if f["customer"] in (customer, None)), "")
+            raise CommandError(f'there is no readable customer "{customer}" in {file}{why}')
+        return found, People()
+    from app.settings import load_settings
+    from app.wiring import open_store
+    from store import dossiers, people
+
+    with open_store(load_settings()) as store:
+        found = dossiers.load(store, customer)
+        if found is None:
+            raise CommandError(f'there is no customer "{customer}"')
+        return found, people.load(store)
+
+
+# --- what is known of a subject ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    """A rule and one record it is about, with everything there is to say of them."""
+
+    rule: Rule
+    ref: RecordRef
+    at: At
+    holds: bool
+    flips_at: datetime | None
+    reach: Reach
+    to: tuple[str, ...]
+    held_back_by: tuple[str, ...]
+    explainer: Explainer
+    reasons: tuple[Reason, ...]
+
+
+def _subjects(rulebase: RuleBase, rule: Rule, decision: Decision, only: str | None) -> Iterator[_Subject]:
+    from domain.recommendation import Match
+    from domain.record import RecordRef
+    from rules.explain import Explainer
+
+    facts = decision.facts
+    of_kind = facts.of.get(rule.subject, ())
+    ids = [str(fact["id"]) for fact in of_kind]
+    if only is not None and only not in ids:
+        raise CommandError(f"{decision.dossier} has no {rule.subject} {only}; it has {', '.join(ids) or 'none'}")
+    for id_, this in zip(ids, of_kind, strict=True):
+        if only in (None, id_):
+            match = Match(rule=rule.id, subject=RecordRef(kind=rule.subject, id=id_))
+            explainer = Explainer(rule=rule, this=this, facts=facts, horizon=rulebase.horizon)
+            held = rulebase.held_back({*decision.matches, match}, decision.limited)
+            yield _Subject(
+                rule=rule,
+                ref=match.subject,
+                at=facts.at,
+                holds=match in decision.matches,
+                flips_at=rulebase.next_flip(match, facts),
+                reach=rule.reach(this, facts),
+                to=rulebase.recipients(match, facts),
+                held_back_by=held.get(match, ()),
+                explainer=explainer,
+                reasons=tuple(explainer.reasons()),
+            )
+
+
+# --- as a document ---
+
+
+def _document(subject: _Subject, saying: AsWritten) -> Document:
+    local = subject.at.calendar.local
+    return {
+        "subject": _ref(subject.ref),
+        "holds": subject.holds,
+        "flips_at": None if subject.flips_at is None else local(subject.flips_at),
+        "reach": subject.reach,
+        "to": subject.to,
+        "held_back_by": subject.held_back_by,
+        "conditions": [_condition(subject, reason, saying) for reason in subject.reasons],
+    }
+
+
+def _condition(subject: _Subject, reason: Reason, saying: AsWritten) -> Document:
+    from rules.rule import Condition
+
+    until = None if reason.until is None else subject.at.calendar.local(reason.until)
+    document = {
+        "condition": saying.reason(reason),
+        "part": reason.part,
+        **({} if reason.alternative is None else {"alternative": reason.alternative}),
+        "value": plain(reason.value),
+        "holds": reason.holds,
+        "until": until,
+    }
+    if isinstance(reason.about, Condition):
+        return {**document, "origin": _origin(subject.explainer.origin(reason.about), saying)}
+    found = subject.explainer.found(reason.about)
+    nearest = subject.explainer.nearest(reason)
+    return {
+        **document,
+        "records": [_related(record, saying) for record in found[:SHOWN]],
+        "more": max(0, len(found) - SHOWN),
+        "nearest": None if nearest is None else _related(nearest, saying),
+    }
+
+
+def _related(related: Related, saying: AsWritten) -> Document:
+    checks = [
+        {
+            "condition": saying.check(check),
+            "value": plain(check.value),
+            "holds": check.holds,
+            "origin": _origin(check.origin, saying),
+        }
+        for check in related.checks
+    ]
+    return {**_ref(related.ref), "conditions": checks}
+
+
+def _origin(origin: Origin | None, saying: AsWritten) -> Document | None:
+    if origin is None:
+        return None
+    return {
+        "field": ".".join(origin.field),
+        "by": saying.by(origin),
+        "parts": [
+            {"of": saying.part(part), "value": plain(part.value), "origin": _origin(part.origin, saying)}
+            for part in origin.parts[:SHOWN]
+        ],
+        "more": max(0, len(origin.parts) - SHOWN),
+    }
+
+
+def _ref(ref: RecordRef) -> Document:
+    return {"kind": ref.kind, "id": ref.id}
+
+
+# --- as lines ---
+
+
+def _print(rulebase: RuleBase, rule: Rule, decision: Decision, subjects: list[_Subject], lang: str | None) -> None:
+    from app.cli.telling import telling
+
+    saying = telling(rulebase, decision.facts.at, lang)
+    if not subjects:
+        say(saying.says["none"].format(decision.dossier, saying.kind(rule.subject), rule.id))
+    for subject in subjects:
+        verb = saying.says["holds" if subject.holds else "does not hold"]
+        say(verb.format(rule.id, saying.record(subject.ref), decision.dossier))
+        for depth, text in _lines(subject, saying):
+            say(f"{'  ' * depth}{text}")
+
+
+def _lines(subject: _Subject, saying: AsWritten) -> Iterator[Line]:
+    from rules.explain import first_failing
+
+    told: list[Origin] = []
+    first = None if subject.holds else first_failing(subject.reasons)
+    for reason in subject.reasons:
+        until = saying.says["until"].format(saying.moment(reason.until)) if reason.until else ""
+        here = f"   <- {saying.says['first']}" if reason is first else ""
+        alternative = "" if reason.alternative is None else saying.says["any of"].format(reason.alternative + 1)
+        said = f"{alternative}{saying.reason(reason)}  ({saying.reason_value(reason)}{until}){here}"
+        yield 1, f"{MARKS[reason.holds]} {said}"
+        yield from _behind(subject, reason, saying, told)
+    yield 1, _flip(subject, saying)
+    yield 1, _reach(subject, saying)
+    if subject.held_back_by:
+        held = "held back" if subject.holds else "would be held back"
+        yield 1, saying.says[held].format(", ".join(subject.held_back_by))
+
+
+def _flip(subject: _Subject, saying: AsWritten) -> str:
+    if subject.flips_at is None:
+        return saying.says["never"]
+    return saying.says["would stop" if subject.holds else "would fire"].format(saying.day_or_moment(subject.flips_at))
+
+
+def _reach(subject: _Subject, saying: AsWritten) -> str:
+    from rules.rule import Reach
+
+    goes = "goes" if subject.reach is Reach.LIVE and subject.holds else "would go"
+    to = saying.says[goes].format(", ".join(subject.to) or saying.says["nobody"])
+    return to if subject.reach is Reach.LIVE else saying.says[subject.reach].format(to)
+
+
+def _behind(subject: _Subject, reason: Reason, saying: AsWritten, told: list[Origin]) -> Iterator[Line]:
+    """What lies behind one condition: where its value comes from, or the records it was read for."""
+    from rules.rule import Condition
+
+    if isinstance(reason.about, Condition):
+        yield from _origin_lines(3, subject.explainer.origin(reason.about), saying, told)
+        return
+    found = subject.explainer.found(reason.about)
+    for related in found[:SHOWN]:
+        yield from _related_lines(saying.record(related.ref), related, saying, told)
+    yield from _more(3, len(found), saying)
+    nearest = subject.explainer.nearest(reason)
+    if nearest is not None:
+        title = saying.says["nearest"].format(saying.record(nearest.ref))
+        yield from _related_lines(title, nearest, saying, told)
+
+
+def _related_lines(title: str, related: Related, saying: AsWritten, told: list[Origin]) -> Iterator[Line]:
+    yield 3, title
+    for check in related.checks:
+        yield 4, f"{MARKS[check.holds]} {saying.check(check)}  ({saying.check_value(check)})"
+        yield from _origin_lines(6, check.origin, saying, told)
+
+
+def _origin_lines(depth: int, origin: Origin | None, saying: AsWritten, told: list[Origin]) -> Iterator[Line]:
+    """Each origin is told once; `told` keeps which."""
+    if origin is None:
+        return
+    if origin in told:
+        yield depth, f"{saying.field(origin.field)}: {saying.says['above']}"
+        return
+    told.append(origin)
+    yield depth, f"{saying.field(origin.field)}: {saying.by(origin)}"
+    for part in origin.parts[:SHOWN]:
+        value = saying.part_value(part, origin)
+        yield depth + 1, f"{saying.part(part)}{f'  ({value})' if value else ''}"
+        yield from _origin_lines(depth + 2, part.origin, saying, told)
+    yield from _more(depth + 1, len(origin.parts), saying)
+
+
+def _more(depth: int, count: int, saying: AsWritten) -> Iterator[Line]:
+    if count > SHOWN:
+        yield depth, saying.says["more"].format(count - SHOWN)
