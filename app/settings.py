@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     crm_url: str | None = None
     nobody: str | None = None
     tick_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    processes: Annotated[int | None, Field(ge=0, le=1024)] = None  # as many as cores; 0: decide here, unprotected
     mail: Mail = Mail()
 
     @field_validator("base_url")

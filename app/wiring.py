@@ -22,6 +22,7 @@ from rules.model import Unreadable
 from rules.rulebase import RuleBase
 from scheduler.dispatch import Postman
 from scheduler.evaluate import Rules
+from scheduler.processes import Processes, Unusable, try_out
 from scheduler.reminders import ReminderWriter
 from scheduler.worker import Worker
 from store import dossiers, people, rulebases
@@ -77,7 +78,9 @@ class House:
         )
 
     def rules(self, *, now: datetime) -> Rules:
-        """The rule base, published if it is new."""
+        """The rule base, published if it is new and can be built. Raises `SettingsError`."""
+        if self.settings.processes != 0 and rulebases.live_hash(self.db) != self.base.hash:
+            self._try_out()
         published = rulebases.publish(
             self.db,
             hash=self.base.hash,
@@ -89,6 +92,16 @@ class House:
         if nobody and people.load(self.db).get(nobody) is None:
             raise SettingsError(f'setting nobody: there is no person "{nobody}"')
         return Rules(base=self.base, published=published, nobody=nobody)
+
+    def _try_out(self) -> None:
+        """The rule engine may end or hang a process that builds rules: never this one, and never once they are live."""
+        try:
+            try_out(self.base)
+        except Unusable as failure:
+            raise SettingsError(
+                f"setting rules: {failure}. Nothing was published: the rules that were live before stay so. "
+                "Take back what was changed last, or leave out one pack after the other to find the one it lies in"
+            ) from None
 
     def writer(self) -> ReminderWriter:
         def links(recommendation: str, person: str, now: datetime) -> Mapping[Link, str]:
@@ -107,6 +120,7 @@ class House:
             postman=self.postman(),
             notifier=SmtpNotifier(server=self.settings.mail.server()),
             owner=f"{socket.gethostname()}:{os.getpid()}",
+            processes=None if self.settings.processes == 0 else Processes(self.base, count=self.settings.processes),
         )
 
     def services(self) -> Services:

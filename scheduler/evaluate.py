@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
-from domain.delivery import NewDelivery
-from domain.person import People
-from domain.recommendation import Key, Match, Recommendation, State, recommendation_id, reconcile
+from domain.recommendation import State
 from domain.record import Timeline
-from rules.rule import Reach, Stage
-from rules.rulebase import Decision, RuleBase, Undecidable
+from rules.rulebase import RuleBase
+from scheduler.episodes import Case, Circumstances, Conclusion, conclude
+from scheduler.processes import Decide, Failed, Processes, in_this_process
 from store import dossiers, due, evaluations, people, recommendations
 from store.due import Claim
 from store.evaluations import Evaluated
@@ -21,8 +21,6 @@ from store.session import Database
 CLAIM_LIMIT = 200  # keeps one transaction short
 LEASE_S = 120.0  # longer than a claim takes; a worker that died is taken over after it
 QUARANTINE = timedelta(hours=1)  # before a customer that could not be evaluated is tried again
-RECORDED = (Reach.LIVE, Reach.SHADOW)  # a shadow is charted, though nobody hears of it
-FIRST = 0  # the occurrence of a recommendation's first reminder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,35 +57,42 @@ class Outcome:
         self.unaddressed += other.unaddressed
 
 
-def evaluate_due(db: Database, rules: Rules, *, now: datetime, owner: str, limit: int = CLAIM_LIMIT) -> Outcome:
-    """Evaluate up to `limit` customers that changed or became due. `customers` is 0 when none was."""
+def evaluate_due(
+    db: Database,
+    rules: Rules,
+    *,
+    now: datetime,
+    owner: str,
+    limit: int = CLAIM_LIMIT,
+    processes: Processes | None = None,
+) -> Outcome:
+    """Evaluate up to `limit` customers that changed or became due. `customers` is 0 when none was.
+
+    Decisions are made in `processes`, which have the same rule base; without them in this process.
+    """
     outcome = Outcome()
-    claims = due.claim(db, now=now, limit=limit, owner=owner, lease_s=LEASE_S)
+    claims = {c.dossier: c for c in due.claim(db, now=now, limit=limit, owner=owner, lease_s=LEASE_S)}
     if not claims:
         return outcome
-    since = {claim.dossier: _since(claim, rules.published) for claim in claims}
-    timelines = dossiers.timelines(db, since)
-    running = recommendations.running(db, since)
+    cases = _cases(db, claims, rules.published, now=now)
     known = people.load(db)
-    results: list[Evaluated] = []
-    unaddressed: dict[str, list[str]] = {}
-    for claim in claims:
-        timeline = timelines.get(claim.dossier)
-        if timeline is None:
-            continue
-        try:
-            episodes = _Episodes(
-                rules=rules,
-                people=known,
-                dossier=claim.dossier,
-                running={r.key: r for r in running.get(claim.dossier, ())},
-            )
-            results.append(_evaluated(claim, timeline, episodes, now=now))
-            unaddressed[claim.dossier] = episodes.unaddressed
-        except Undecidable as failure:
+    decide = partial(
+        conclude, Circumstances(now=now, people=known, versions=rules.published.versions, nobody=rules.nobody)
+    )
+    answers = _isolated(processes, decide, cases, now=now) if processes else in_this_process(rules.base, decide, cases)
+    conclusions: dict[str, Conclusion] = {}
+    for case, answer in answers:
+        if isinstance(answer, Failed):
             # One customer must never stop the others, nor be retried in a tight loop.
-            due.quarantine(db, claim, reason=str(failure), now=now, until=now + QUARANTINE)
-            outcome.failed.append((claim.dossier, str(failure)))
+            due.quarantine(db, claims[case.dossier], reason=answer.reason, now=now, until=now + QUARANTINE)
+            outcome.failed.append((case.dossier, answer.reason))
+        else:
+            conclusions[case.dossier] = answer
+    results = [
+        _evaluated(claim, conclusions[dossier], rules.published, now=now)
+        for dossier, claim in claims.items()
+        if dossier in conclusions
+    ]
     lost = evaluations.commit_many(db, results)
     for result in results:
         if result.claim.dossier not in lost:
@@ -95,9 +100,39 @@ def evaluate_due(db: Database, rules: Rules, *, now: datetime, owner: str, limit
             outcome.raised += len(result.raised)
             outcome.resolved += sum(r.state is State.RESOLVED for r in (*result.updated, *result.raised))
             outcome.queued += len(result.deliveries)
-            outcome.unaddressed += unaddressed[result.claim.dossier]
+            outcome.unaddressed += conclusions[result.claim.dossier].unaddressed
     outcome.lost += len(lost)
     return outcome
+
+
+def _isolated(
+    processes: Processes, decide: Decide[Case, Conclusion], cases: Sequence[Case], *, now: datetime
+) -> Iterator[tuple[Case, Conclusion | Failed]]:
+    """What follows from each case. One that ends a process may do so over its past: then that is passed over."""
+    present: list[Case] = []
+    for case, answer in processes.each(decide, cases):
+        without_past = case.without_past(now=now) if isinstance(answer, Failed) and answer.ended else None
+        if without_past is None:
+            yield case, answer
+        else:
+            present.append(without_past)
+    yield from processes.each(decide, present)
+
+
+def _cases(db: Database, claims: Mapping[str, Claim], published: Published, *, now: datetime) -> list[Case]:
+    since = {dossier: _since(claim, published) for dossier, claim in claims.items()}
+    timelines = dossiers.timelines(db, since)
+    running = recommendations.running(db, since)
+    return [
+        Case(
+            dossier=dossier,
+            timeline=timelines[dossier],
+            begin=_begin(timelines[dossier], since[dossier], published, now=now),
+            running=tuple(running.get(dossier, ())),
+        )
+        for dossier in claims
+        if dossier in timelines
+    ]
 
 
 def _since(claim: Claim, published: Published) -> datetime | None:
@@ -107,111 +142,18 @@ def _since(claim: Claim, published: Published) -> datetime | None:
     return max(claim.evaluated_at, published.published_at)
 
 
-def _evaluated(claim: Claim, timeline: Timeline, episodes: _Episodes, *, now: datetime) -> Evaluated:
-    """Advance a customer from its last evaluation to now. Raises `Undecidable`."""
-    rules = episodes.rules
-    since = _since(claim, rules.published)
+def _begin(timeline: Timeline, since: datetime | None, published: Published, *, now: datetime) -> datetime:
     # Before its first write there is nothing to decide. A machine whose clock is ahead of ours may have been here last.
-    begin = min(since, now) if since else max(timeline.changes[0][0], min(rules.published.published_at, now))
-    decision: Decision | None = None
-    for decision in rules.base.replay(timeline, since=begin, until=now, people=episodes.people):
-        episodes.pass_(decision)
-    next_check = decision.next_check if decision else None
-    # A write that another machine's clock dates after ours waits for its moment.
-    ahead = [moment for moment, _ in timeline.changes if moment > now]
+    return min(since, now) if since else max(timeline.changes[0][0], min(published.published_at, now))
+
+
+def _evaluated(claim: Claim, conclusion: Conclusion, published: Published, *, now: datetime) -> Evaluated:
     return Evaluated(
         claim=claim,
-        raised=tuple(episodes.raised.values()),
-        updated=tuple(episodes.updated.values()),
-        deliveries=tuple(episodes.deliveries(now=now)),
-        next_check=min((m for m in (next_check, *ahead) if m is not None), default=None),
+        raised=conclusion.raised,
+        updated=conclusion.updated,
+        deliveries=conclusion.deliveries,
+        next_check=conclusion.next_check,
         evaluated_at=now,
-        rulebase=rules.published.hash,
+        rulebase=published.hash,
     )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Episodes:
-    """One customer's episodes while its past is replayed."""
-
-    rules: Rules
-    people: People
-    dossier: str
-    running: dict[Key, Recommendation]
-    raised: dict[str, Recommendation] = field(default_factory=dict[str, Recommendation])
-    updated: dict[str, Recommendation] = field(default_factory=dict[str, Recommendation])
-    unaddressed: list[str] = field(default_factory=list[str])
-    readdressed: set[str] = field(default_factory=set[str])
-
-    def pass_(self, decision: Decision) -> None:
-        """Raise, keep and end so that exactly what the decision wants has a running episode."""
-        wanted = [match for match in decision.matches if decision.limited.get(match, Reach.LIVE) in RECORDED]
-        held = self.rules.base.held_back(wanted, decision.limited)
-        changes = reconcile(wanted=wanted, running=self.running.values())
-        for ended in changes.ended:
-            over = ended.end(at=decision.now)
-            del self.running[ended.key]
-            # Begun and ended within this replay: it came and went while nobody looked.
-            self._keep(replace(over, missed=over.state is State.RESOLVED) if ended.id in self.raised else over)
-        for match in changes.raised:
-            raised = self._raise(match, decision, held.get(match, ()))
-            self.running[match.key] = self.raised[raised.id] = raised
-        for kept in changes.kept:
-            match = Match(rule=kept.rule, subject=kept.subject)
-            to = self.rules.base.recipients(match, decision.facts)
-            advice = replace(kept.advice, held_back_by=held.get(match, ()), to=to)
-            if advice != kept.advice:
-                # Released, or another person's by now: who has not heard of it does, and nobody twice.
-                self.running[kept.key] = changed = replace(kept, advice=advice)
-                self._keep(changed)
-                self.readdressed.add(kept.id)
-
-    def _keep(self, recommendation: Recommendation) -> None:
-        home = self.raised if recommendation.id in self.raised else self.updated
-        home[recommendation.id] = recommendation
-
-    def _raise(self, match: Match, decision: Decision, held_by: tuple[str, ...]) -> Recommendation:
-        advice = self.rules.base.advise(match, decision.facts, opened_at=decision.now)
-        return Recommendation(
-            id=recommendation_id(dossier=self.dossier, match=match, opened_at=decision.now),
-            dossier=self.dossier,
-            rule=match.rule,
-            rule_version=self.rules.published.versions.get(match.rule, 0),
-            subject=match.subject,
-            opened_at=decision.now,
-            advice=replace(advice, held_back_by=held_by),
-        )
-
-    def deliveries(self, *, now: datetime) -> Iterator[NewDelivery]:
-        """The first reminder of everything that is new or newly addressed and may be heard at the end of the replay."""
-        for recommendation in self.running.values():
-            new = recommendation.id in self.raised or recommendation.id in self.readdressed
-            if not new or not self._audible(recommendation, now=now):
-                continue
-            reached = False
-            for person, address in self._addressees(recommendation):
-                reached = True
-                yield NewDelivery(
-                    recommendation=recommendation.id, person=person, destination=address, occurrence=FIRST, due_at=now
-                )
-            if not reached:
-                self.unaddressed.append(recommendation.id)
-
-    def _audible(self, recommendation: Recommendation, *, now: datetime) -> bool:
-        snoozed = recommendation.snoozed_until is not None and recommendation.snoozed_until > now
-        silent = self.rules.base.by_id[recommendation.rule].rollout.stage is Stage.SHADOW
-        held = bool(recommendation.advice.held_back_by)
-        return recommendation.state is State.OPEN and not (snoozed or silent or held)
-
-    def _addressees(self, recommendation: Recommendation) -> Iterator[tuple[str, str]]:
-        """(person's id, address) of everyone it reaches; where that is nobody, of who gets what belongs to nobody."""
-        reached = [who for name in recommendation.advice.to if (who := self._reach(name))]
-        fallback = self._reach(self.rules.nobody) if self.rules.nobody else None
-        yield from reached or ([fallback] if fallback else [])
-
-    def _reach(self, name: str) -> tuple[str, str] | None:
-        """A person by id, or an address that belongs to no person; None for anyone who left or never was."""
-        person = self.people.get(name)
-        if person is not None:
-            return person.id, person.email
-        return (name, name) if "@" in name else None

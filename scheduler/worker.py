@@ -15,6 +15,7 @@ from notifiers.base import Notifier
 from scheduler.clock import Clock
 from scheduler.dispatch import Dispatched, Postman, dispatch_due
 from scheduler.evaluate import Outcome, Rules, evaluate_due
+from scheduler.processes import Processes
 from store import due, outbox, rulebases
 from store.session import Database
 
@@ -26,13 +27,17 @@ NEEDS_A_PERSON = (DeliveryState.FAILED, DeliveryState.DEAD, DeliveryState.UNKNOW
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """`owner` names this process in leases. Any number of workers may share a store."""
+    """`owner` names this process in leases. Any number of workers may share a store.
+
+    `processes` decide by the same rules; None: this process does.
+    """
 
     db: Database
     rules: Rules
     postman: Postman
     notifier: Notifier
     owner: str
+    processes: Processes | None = None
 
     def evaluate(self, *, now: datetime, stop: Callable[[], bool] = lambda: False) -> Outcome:
         """Everything that is due at `now`, batch by batch."""
@@ -41,7 +46,7 @@ class Worker:
             if rulebases.live_hash(self.db) != self.rules.published.hash:
                 log.error("another rule base went live: this worker evaluates nothing until it is restarted")
                 return total
-            outcome = evaluate_due(self.db, self.rules, now=now, owner=self.owner)
+            outcome = evaluate_due(self.db, self.rules, now=now, owner=self.owner, processes=self.processes)
             total.add(outcome)
             for customer, reason in outcome.failed:
                 log.error("customer %s could not be evaluated: %s", customer, reason)
@@ -75,6 +80,8 @@ class Worker:
             ending.set()
             clock.stop()
             self.release()
+            if self.processes is not None:
+                self.processes.close()
 
     def audit(self, now: datetime) -> None:
         """Says what is stuck and needs a person; nothing when nothing is."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
@@ -29,8 +31,15 @@ Dossiers = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
-Failed = list[dict[str, Any]]
+DAY_LIMIT_S = 1.0  # on top of what a decision may take, for each day that is simulated
+
+Failed: TypeAlias = list[dict[str, Any]]
 """What could not be decided: customer, line, reason."""
+Numbered: TypeAlias = "tuple[int, Dossier]"
+"""A dossier after the line that it stands on."""
+Decided: TypeAlias = tuple[str, datetime | None, list[dict[str, Any]]]
+"""(customer, when to look again, what is recommended)"""
+Answer = TypeVar("Answer")
 
 
 def evaluate(
@@ -44,21 +53,15 @@ def evaluate(
     What is recommended, why, and when to look again.
     """
     from rules.loader import load
-    from rules.rulebase import Undecidable
 
     at = moment(now, "--now")
     rulebase = load(rules)
     recommendations: list[dict[str, Any]] = []
     next_check: dict[str, datetime | None] = {}
     failed: Failed = []
-    for line, dossier in dossiers_of(dossiers, failed):
-        try:
-            decision = rulebase.decide(dossier, now=at)
-        except Undecidable as failure:
-            failed.append(_failure(line, dossier.id, str(failure)))
-            continue
-        next_check[dossier.id] = _local(decision.next_check, rulebase)
-        recommendations += _recommendations(rulebase, decision)
+    for customer, check, found in _answers(rulebase, partial(_decided, at), dossiers_of(dossiers, failed), failed):
+        next_check[customer] = check
+        recommendations += found
     recommendations.sort(key=lambda r: (r["customer"], r["rule"], r["subject"]["kind"], r["subject"]["id"]))
     if as_json:
         checks = dict(sorted(next_check.items()))
@@ -81,8 +84,6 @@ def simulate(
     As an uninterrupted run would, if nobody wrote or acted.
     """
     from rules.loader import load
-    from rules.rulebase import Undecidable
-    from rules.simulate import simulate as run
 
     begin = moment(since, "--from")
     try:
@@ -92,22 +93,9 @@ def simulate(
     rulebase = load(rules)
     events: list[dict[str, Any]] = []
     failed: Failed = []
-    for line, dossier in dossiers_of(dossiers, failed):
-        try:
-            found = list(run(rulebase, dossier, since=begin, until=until))
-        except Undecidable as failure:
-            failed.append(_failure(line, dossier.id, str(failure)))
-            continue
-        events += [
-            {
-                "at": event.at if event.at == begin else _local(event.at, rulebase),
-                "event": event.event,
-                "rule": event.match.rule,
-                "customer": event.dossier,
-                "subject": _subject(event.match),
-            }
-            for event in found
-        ]
+    foresee = partial(_foreseen, begin, until)
+    for found in _answers(rulebase, foresee, dossiers_of(dossiers, failed), failed, days=days):
+        events += found
     events.sort(key=lambda e: (e["at"], e["customer"], e["rule"], e["subject"]["kind"], e["subject"]["id"], e["event"]))
     if as_json:
         print_json({**_head(begin, rulebase), "events": events, "failed": failed})
@@ -156,6 +144,57 @@ def _decoded(raw: Iterable[bytes]) -> Iterator[str]:
     """Line by line, so that one line in another encoding does not spoil the rest."""
     for number, line in enumerate(raw):
         yield line.decode("utf-8-sig" if number == 0 else "utf-8", errors="surrogateescape")
+
+
+def _answers(
+    rulebase: RuleBase,
+    decide: Callable[[RuleBase, Numbered], Answer],
+    dossiers: Iterable[Numbered],
+    failed: Failed,
+    *,
+    days: int = 0,
+) -> Iterator[Answer]:
+    """What is decided about each, in any order; those about whom nothing can be decided are added to `failed`.
+
+    In processes, for the rule engine may end the one it is in. They are forked: this one has no threads unless it is
+    not only this command's, and starting anew would take longer than deciding about a few customers.
+    """
+    from scheduler.processes import DECISION_LIMIT_S, Processes, Unusable
+    from scheduler.processes import Failed as NoAnswer
+
+    limit_s = DECISION_LIMIT_S + days * DAY_LIMIT_S
+    with Processes(rulebase, limit_s=limit_s, fork=threading.active_count() == 1) as processes:
+        try:
+            for (line, dossier), answer in processes.each(decide, dossiers):
+                if isinstance(answer, NoAnswer):
+                    failed.append(_failure(line, dossier.id, answer.reason))
+                else:
+                    yield answer
+        except Unusable as failure:
+            raise CommandError(f"with these rules nothing can be decided: {failure}") from None
+    failed.sort(key=lambda failure: failure["line"])
+
+
+def _decided(at: datetime, rulebase: RuleBase, numbered: Numbered) -> Decided:
+    _, dossier = numbered
+    decision = rulebase.decide(dossier, now=at)
+    return dossier.id, _local(decision.next_check, rulebase), list(_recommendations(rulebase, decision))
+
+
+def _foreseen(begin: datetime, until: datetime, rulebase: RuleBase, numbered: Numbered) -> list[dict[str, Any]]:
+    from rules.simulate import simulate
+
+    _, dossier = numbered
+    return [
+        {
+            "at": event.at if event.at == begin else _local(event.at, rulebase),
+            "event": event.event,
+            "rule": event.match.rule,
+            "customer": event.dossier,
+            "subject": _subject(event.match),
+        }
+        for event in simulate(rulebase, dossier, since=begin, until=until)
+    ]
 
 
 def _recommendations(rulebase: RuleBase, decision: Decision) -> Iterator[dict[str, Any]]:

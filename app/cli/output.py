@@ -38,6 +38,7 @@ def explained(failure: Exception) -> tuple[str, int]:
     from rules.model import Unreadable
     from rules.problems import BadRules
     from rules.rulebase import Undecidable
+    from scheduler.processes import Unusable
     from store.migrations import SchemaOutdated
     from store.session import StoreUnavailable
 
@@ -50,6 +51,8 @@ def explained(failure: Exception) -> tuple[str, int]:
             return f"{failure}\n\n{counted(len(failure.problems.errors), 'error')}", Exit.USAGE
         case Unreadable() | Undecidable():
             return f"error: {failure}", Exit.FINDINGS
+        case Unusable():
+            return f"error: with these rules nothing can be decided: {failure}", Exit.USAGE
         case StoreUnavailable():
             return f"error: {failure}", Exit.UNREACHABLE
         case SchemaOutdated():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from subprocess import PIPE
 
 import pytest
+
+from tests.poison import poisoned, says
 
 NOW = "2026-11-23T09:00:00+01:00"
 K1 = {
@@ -279,6 +282,34 @@ def test_a_simulation_without_json_is_a_line_for_each_event(simulate):
         f"{NOW}  raised    contract-expiring  K1  contract C1\n"
         'failed: line 2, customer K3: contract C3: end_date "7.1.27" is not a date like 2027-01-07\n'
     )
+
+
+# --- the rule engine ends the process it is in ---
+
+
+def bad(id_, poison):
+    return {"customer": {"id": id_}, "records": {"contract": [{"id": f"C-{id_}", "product": poison}]}}
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [(("evaluate", "--now", NOW), "recommendations"), (("simulate", "--from", NOW), "events")],
+    ids=["evaluate", "simulate"],
+)
+def test_who_ends_the_process_that_decides_is_failed_with_the_line_and_the_others_are_decided(relance, command, found):
+    lines = [bad("K4", "crash"), K1, UNDATED, bad("K5", "broken"), *({"customer": {"id": f"L{n}"}} for n in range(60))]
+    relance.writes("dossiers.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    arguments = (*command, "--rules", "base", "--rules", "pack", "--dossiers", "dossiers.jsonl", "--json")
+    with relance.start(*arguments, env=poisoned(relance.folder), stdout=PIPE, stderr=PIPE) as process:
+        out, err = process.communicate()
+    assert process.returncode == 1
+    document = json.loads(out)
+    crashed, undated, broken = document["failed"]
+    assert (crashed["customer"], crashed["line"], says("crash", crashed["reason"])) == ("K4", 1, True)
+    assert (undated["customer"], undated["line"]) == ("K3", 3)
+    assert (broken["customer"], broken["line"], says("broken", broken["reason"])) == ("K5", 4, True)
+    assert {of["customer"] for of in document[found]} == {"K1"}
+    assert b"Traceback" not in err
 
 
 # --- what is refused ---

@@ -61,7 +61,7 @@ WRONG = {
         'databse = "x"\n',
         {},
         'setting databse: there is no such setting; did you mean "database"? allowed: database, rules, base_url, '
-        "secret_keys, crm_url, nobody, tick_s, mail (set in relance.toml)",
+        "secret_keys, crm_url, nobody, tick_s, processes, mail (set in relance.toml)",
     ),
     "unknown key of a section": (
         '[mail]\nhosst = "x"\n',
@@ -138,7 +138,7 @@ WRONG = {
         {},
         "setting tick_s: Input should be greater than 0 (set in relance.toml)\n"
         "setting colour: there is no such setting; allowed: database, rules, base_url, secret_keys, crm_url, nobody, "
-        "tick_s, mail (set in relance.toml)",
+        "tick_s, processes, mail (set in relance.toml)",
     ),
 }
 
@@ -161,5 +161,5 @@ def test_a_command_ends_with_the_settings_message_and_nothing_else(relance):
     relance.writes("relance.toml", 'colour = "red"\n')
     relance("doctor").refuses(
         "error: setting colour: there is no such setting; allowed: database, rules, base_url, secret_keys, crm_url, "
-        "nobody, tick_s, mail (set in relance.toml)"
+        "nobody, tick_s, processes, mail (set in relance.toml)"
     )

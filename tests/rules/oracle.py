@@ -7,8 +7,9 @@ upper or lower end, so that nothing overflows; local time asks zoneinfo at each 
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import decimal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -24,9 +25,13 @@ Test: TypeAlias = tuple[Any, ...]
 """("is", values), ("none", values), ("above", n), ("in the next", count, unit), ("missing or", test), ..."""
 
 
+Path: TypeAlias = tuple[tuple[str, str], ...]
+"""(ref field, kind it names), in order."""
+
+
 @dataclass(frozen=True)
 class Condition:
-    path: tuple[tuple[str, str], ...]  # (ref field, kind it names)
+    path: Path
     field: str
     test: Test
 
@@ -40,6 +45,19 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Aggregate:
+    how: str  # "sum", "count", "min", "max", "latest"
+    of: Relation
+    field: str = "id"
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    how: str  # "add", "subtract", "multiply", "divide"
+    operands: tuple[Decimal | tuple[Path, str], ...]
+
+
+@dataclass(frozen=True)
 class Rule:
     id: str
     kind: str
@@ -47,6 +65,17 @@ class Rule:
     any_of: tuple[tuple[Condition, ...], ...] = ()
     with_: tuple[Relation, ...] = ()
     unless: tuple[Relation, ...] = ()
+    sets: Mapping[str, Any] = field(default_factory=dict)
+    weight: int = 100
+    rollout: str = "live"
+
+
+@dataclass(frozen=True)
+class Book:
+    """Rules, and the fields that are worked out: (kind, field) -> how."""
+
+    rules: tuple[Rule, ...]
+    derived: Mapping[tuple[str, str], Aggregate | Arithmetic] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +102,24 @@ class Office:
     zone: ZoneInfo
     hours: tuple[tuple[tuple[int, int], ...], ...] = (((540, 1020),),) * 5 + ((),) * 2
     closed: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """One customer at one moment. `team` is that of the customer's owner."""
+
+    book: Book
+    records: list[Record]
+    office: Office
+    team: str | None
+    now: int
+    known: dict[tuple[int, str], Any] = field(default_factory=dict)  # so that a field is worked out once
+
+    def at(self, now: int) -> World:
+        return replace(self, now=now, known={})
+
+    def of(self, kind: str) -> list[Record]:
+        return [record for record in self.records if record.kind == kind]
 
 
 # --- time ---
@@ -156,6 +203,41 @@ def shift(instant: int, count: int, unit: str, zone: ZoneInfo) -> int:
     shown = wall(instant, zone)
     day = shift_day(shown // DAY + EPOCH, count, unit)
     return first_showing((day - EPOCH) * DAY + shown % DAY, zone)
+
+
+# --- public holidays ---
+
+
+def easter(year: int) -> int:
+    """Easter Sunday by the tables of 1582: the Sunday after the first ecclesiastical full moon of spring."""
+    golden, century = year % 19, year // 100
+    epact = (century - century // 4 - (8 * century + 13) // 25 + 19 * golden + 15) % 30
+    epact -= epact // 28 * (1 - epact // 28 * (29 // (epact + 1)) * ((21 - golden) // 11))
+    full_moon = ordinal(year, 3, 21) + epact
+    return full_moon + 7 - full_moon % 7
+
+
+def nth_weekday(year: int, month: int, weekday: int, n: int) -> int:
+    """The nth Monday (0) and so on of a month; the last one where n is -1."""
+    length = calendar.monthrange(year, month)[1]
+    days = [d for d in range(1, length + 1) if (ordinal(year, month, d) + 6) % 7 == weekday]
+    return ordinal(year, month, days[n - 1 if n > 0 else n])
+
+
+def zurich_holidays(year: int) -> Iterator[int]:
+    """The public days of rest of the canton of Zurich (Ruhetagsgesetz, 1); Berchtold's day is none of them."""
+    yield from (ordinal(year, *day) for day in ((1, 1), (5, 1), (8, 1), (12, 25), (12, 26)))
+    yield from (easter(year) + days for days in (-2, 1, 39, 50))  # Good Friday, Easter, Ascension, Whit Monday
+
+
+def american_holidays(year: int) -> Iterator[int]:
+    """The legal public holidays of the United States (5 U.S.C. 6103), and the days they are observed on."""
+    weekdays = ((1, 0, 3), (2, 0, 3), (5, 0, -1), (9, 0, 1), (10, 0, 2), (11, 3, 4))
+    yield from (nth_weekday(year, *day) for day in weekdays)
+    juneteenth = ((6, 19),) if year >= 2021 else ()
+    for month, number in ((1, 1), *juneteenth, (7, 4), (11, 11), (12, 25)):
+        day = ordinal(year, month, number)
+        yield from (day, day + {5: -1, 6: 1}.get((day + 6) % 7, 0))
 
 
 # --- business time ---
@@ -289,7 +371,7 @@ def day_holds(word: str, arguments: list[Any], value: int, today: int, office: O
         case "after", day:
             return value > day.toordinal()
         case "anniversary in the next", count, unit:
-            years = range(date.fromordinal(value).year + 1, date.fromordinal(today).year + 9)
+            years = years_about(date.fromordinal(value).year, date.fromordinal(today).year)
             return any(day_holds("in the next", [count, unit], a, today, office) for a in recurrences(value, years))
         case _:
             count, unit = arguments
@@ -311,6 +393,11 @@ def day_holds(word: str, arguments: list[Any], value: int, today: int, office: O
             return today < minus()
         case _:
             raise AssertionError(word)
+
+
+def years_about(first: int, this: int) -> range:
+    """The years in which an anniversary may be ahead; the first year's is none."""
+    return range(max(first + 1, this - 1), this + 9)
 
 
 def recurrences(day: int, years: Iterable[int]) -> Iterator[int]:
@@ -341,14 +428,14 @@ def moment_holds(word: str, arguments: list[Any], value: int, now: int, office: 
         case "anniversary in the next", count, unit:
             shown = wall(value, zone)
             day = shown // DAY + EPOCH
-            years = range(date.fromordinal(day).year + 1, moment(now).year + 9)
+            years = years_about(date.fromordinal(day).year, moment(now).year)
             instants = (first_showing((a - EPOCH) * DAY + shown % DAY, zone) for a in recurrences(day, years))
             return any(moment_holds("in the next", [count, unit], a, now, office) for a in instants)
         case _:
             raise AssertionError(word)
 
 
-# --- when time changes something ---
+# --- when time changes a test ---
 
 
 def edges(test: Test, value: Any, now: int, office: Office) -> Iterator[int]:
@@ -397,83 +484,147 @@ def _moment_edges(arguments: list[Any], value: int, office: Office) -> Iterator[
         yield high
 
 
-def rule_edges(rule: Rule, records: list[Record], now: int, office: Office) -> set[int]:
-    found: set[int] = set()
-    for record in records:
-        for condition in (*rule.when, *(c for a in rule.any_of for c in a)) if record.kind == rule.kind else ():
-            found.update(edges(condition.test, read(record, condition, records), now, office))
-        for relation in (*rule.with_, *rule.unless):
-            for condition in relation.conditions if record.kind == relation.kind else ():
-                found.update(edges(condition.test, read(record, condition, records), now, office))
-    return found
+# --- fields ---
+
+
+def follow(world: World, record: Record | None, path: Path) -> Record | None:
+    for ref, kind in path:
+        wanted = record.get(ref) if record else None
+        named = [r for r in world.of(kind) if wanted is not None and r.id == wanted]
+        record = named[-1] if named else None  # of records with the same id, the last is meant
+    return record
+
+
+def read(world: World, record: Record, path: Path, name: str) -> Any:
+    named = follow(world, record, path)
+    return value(world, named, name) if named else None
+
+
+def value(world: World, record: Record, name: str) -> Any:
+    key = (id(record), name)
+    if key not in world.known:
+        world.known[key] = work_out(world, record, name)
+    return world.known[key]
+
+
+def work_out(world: World, record: Record, name: str) -> Any:
+    match world.book.derived.get((record.kind, name)):
+        case Aggregate(how, of, source):
+            others = related(world, of, record)
+            return aggregate(how, [v for other in others if (v := value(world, other, source)) is not None])
+        case Arithmetic(how, operands):
+            return calculate(how, [o if isinstance(o, Decimal) else read(world, record, *o) for o in operands])
+        case None:
+            setters = [r for r in world.book.rules if record.kind == "customer" and name in r.sets]
+            for rule in sorted(setters, key=lambda r: (-r.weight, r.id)):
+                if is_live(rule, world.team) and any(rule_holds(world, rule, this) for this in world.of(rule.kind)):
+                    return rule.sets[name]
+            return record.get(name)
+
+
+EXACT = decimal.Context(prec=100_000, traps=[decimal.Inexact])
+QUOTIENT = decimal.Context(prec=28, rounding=decimal.ROUND_HALF_EVEN)
+
+
+def aggregate(how: str, values: list[Any]) -> Any:
+    if how == "count":
+        return Decimal(len(values))
+    if how == "sum":
+        return calculate("add", [Decimal(0), *values])
+    if not values:
+        return None
+    return min(values) if how == "min" else max(values)
+
+
+def calculate(how: str, values: list[Decimal | None]) -> Decimal | None:
+    first, *others = values
+    for other in others:
+        if first is None or other is None or (how == "divide" and other == 0):
+            return None
+        step: Callable[[Decimal, Decimal], Decimal] = getattr(QUOTIENT if how == "divide" else EXACT, how)
+        first = step(first, other)
+    return first
+
+
+def is_live(rule: Rule, team: str | None) -> bool:
+    return rule.rollout in ("live", "100% of customers") or (team is not None and rule.rollout == f"team {team}")
 
 
 # --- rules ---
 
 
-def read(record: Record | None, condition: Condition, records: Iterable[Record]) -> Any:
-    for ref, kind in condition.path:
-        wanted = record.get(ref) if record else None
-        named = [r for r in records if r.kind == kind and wanted is not None and r.id == wanted]
-        record = named[-1] if named else None  # of records with the same id, the last is meant
-    return record.get(condition.field) if record else None
+def all_hold(world: World, conditions: Iterable[Condition], record: Record) -> bool:
+    return all(holds(c.test, read(world, record, c.path, c.field), world.now, world.office) for c in conditions)
 
 
-def all_hold(conditions: Iterable[Condition], record: Record, records: list[Record], now: int, office: Office) -> bool:
-    return all(holds(c.test, read(record, c, records), now, office) for c in conditions)
+def related(world: World, relation: Relation, this: Record) -> list[Record]:
+    """The records that a relation means, the one that it starts from included."""
 
-
-def related(relation: Relation, this: Record, records: list[Record], now: int, office: Office) -> list[Record]:
     def tied(other: Record) -> bool:
-        wanted = {name: this.id if tie == "this" else this.get(name) for name, tie in relation.ties}
-        return all(value is not None and other.get(name) == value for name, value in wanted.items())
+        wanted = {name: this.id if tie == "this" else value(world, this, name) for name, tie in relation.ties}
+        return all(v is not None and value(world, other, name) == v for name, v in wanted.items())
 
-    return [
-        other
-        for other in records
-        if other.kind == relation.kind
-        and other is not this
-        and tied(other)
-        and all_hold(relation.conditions, other, records, now, office)
-    ]
+    return [o for o in world.of(relation.kind) if tied(o) and all_hold(world, relation.conditions, o)]
 
 
-def exists(relation: Relation, this: Record, records: list[Record], now: int, office: Office) -> bool:
-    found = len(related(relation, this, records, now, office))
-    return found > 0 if relation.count is None else holds(relation.count, Decimal(found), now, office)
+def exists(world: World, relation: Relation, this: Record) -> bool:
+    found = len([other for other in related(world, relation, this) if other is not this])
+    return found > 0 if relation.count is None else holds(relation.count, Decimal(found), world.now, world.office)
 
 
-def rule_holds(rule: Rule, this: Record, records: list[Record], now: int, office: Office) -> bool:
+def rule_holds(world: World, rule: Rule, this: Record) -> bool:
     return (
-        all_hold(rule.when, this, records, now, office)
-        and (not rule.any_of or any(all_hold(a, this, records, now, office) for a in rule.any_of))
-        and all(exists(r, this, records, now, office) for r in rule.with_)
-        and not any(exists(r, this, records, now, office) for r in rule.unless)
+        all_hold(world, rule.when, this)
+        and (not rule.any_of or any(all_hold(world, a, this) for a in rule.any_of))
+        and all(exists(world, r, this) for r in rule.with_)
+        and not any(exists(world, r, this) for r in rule.unless)
     )
 
 
-def decide(rules: Iterable[Rule], records: list[Record], now: datetime, office: Office) -> frozenset[tuple[str, str]]:
+def decide(world: World) -> frozenset[tuple[str, str]]:
     """(rule, id of the subject) for everything that holds of one customer's records."""
-    at = micros(now)
     return frozenset(
-        (rule.id, record.id)
-        for rule in rules
-        for record in records
-        if record.kind == rule.kind and rule_holds(rule, record, records, at, office)
+        (r.id, this.id) for r in world.book.rules for this in world.of(r.kind) if rule_holds(world, r, this)
     )
 
 
-def changes(
-    rules: Iterable[Rule], records: list[Record], *, since: datetime, until: datetime, office: Office
-) -> Iterator[tuple[datetime, frozenset[tuple[str, str]]]]:
-    """What holds at `since`, and every moment after it, up to `until`, at which something else does."""
-    rules = list(rules)
-    start = micros(since)
-    known = decide(rules, records, since, office)
-    yield since, known
-    found = {e for r in rules for e in rule_edges(r, records, start, office)}
-    for edge in sorted(e for e in found if start < e <= micros(until)):
-        holding = decide(rules, records, moment(edge), office)
+# --- when time changes something ---
+
+
+def all_conditions(book: Book) -> Iterator[tuple[str, Condition]]:
+    """Every condition, with the kind of the records it is about."""
+    for rule in book.rules:
+        yield from ((rule.kind, c) for conditions in (rule.when, *rule.any_of) for c in conditions)
+    relations = [r for rule in book.rules for r in (*rule.with_, *rule.unless)]
+    relations += [d.of for d in book.derived.values() if isinstance(d, Aggregate)]
+    yield from ((relation.kind, c) for relation in relations for c in relation.conditions)
+
+
+def possible(world: World, record: Record, name: str) -> set[Any]:
+    """The values a field may have at some moment, as far as they are dates."""
+    derivation = world.book.derived.get((record.kind, name))
+    if isinstance(derivation, Aggregate):
+        return {v for other in world.of(derivation.of.kind) for v in possible(world, other, derivation.field)}
+    set_ = [r.sets[name] for r in world.book.rules if record.kind == "customer" and name in r.sets]
+    return {record.get(name), *set_} if derivation is None else set()
+
+
+def turning_points(world: World, until: int) -> list[int]:
+    """Every moment after the world's, up to another, at which anything about the customer may differ."""
+    found: set[int] = set()
+    for kind, condition in all_conditions(world.book):
+        named = {named for record in world.of(kind) if (named := follow(world, record, condition.path))}
+        for v in {v for record in named for v in possible(world, record, condition.field)}:
+            found.update(edges(condition.test, v, world.now, world.office))
+    return sorted(e for e in found if world.now < e <= until)
+
+
+def changes(world: World, until: int) -> Iterator[tuple[int, frozenset[tuple[str, str]]]]:
+    """What holds now, and every moment after it, up to another, at which something else does."""
+    known = decide(world)
+    yield world.now, known
+    for edge in turning_points(world, until):
+        holding = decide(world.at(edge))
         if holding != known:
             known = holding
-            yield moment(edge), known
+            yield edge, known

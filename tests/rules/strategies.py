@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
@@ -32,30 +32,74 @@ WORDS = (
     "fibre", "Fibre", "fibre 2", "straße", "STRASSE", "no", "on", "4:30", "1e3", "0x1F", "007", "a, b", "missing",
     "above 5", "not so", "İzmir", "x: y", "#1", "- dash", "it's", 'a "b"', "back\\slash", "~", "{x}", "*star", "&and",
 )  # fmt: skip
-NUMBERS = tuple(
-    map(
-        Decimal, ("-3", "0", "0.1", "1", "5", "10", "10.0", "10.5", "1e3", "99999999999999999.99", "-99999999999999999")
+COUNTS, SMALL, NUMBERS, FIGURES = (
+    tuple(map(Decimal, numbers.split()))
+    for numbers in (
+        "0 1 2 3 4",
+        "-3 0 0.1 1 5 10",
+        "-3 0 0.1 1 5 10 10.0 10.5 1e3 99999999999999999.99 -99999999999999999",
+        # what the small ones add up to, and are when divided by one another
+        "-3 0 0.2 0.5 1 1.1 2 5 5.1 6 7 10 11 12 15 20 0.3333333333333333333333333333 -1.666666666666666666666666667",
     )
 )
+NUMERIC = ("number", "money", "count")
+SOURCES = {
+    "sum": NUMERIC, "count": (), "min": (*NUMERIC, "date", "datetime"), "max": (*NUMERIC, "date", "datetime"),
+    "latest": ("date", "datetime"),
+}  # fmt: skip
 SPANS = {
     "minutes": (0, 1, 90), "hours": (0, 1, 4, 24), "days": (0, 1, 5, 30, 90), "weeks": (1, 2), "months": (1, 6, 13),
     "years": (1, 3), "business hours": (0, 1, 4, 8, 20), "business days": (0, 1, 2, 5, 10),
 }  # fmt: skip
-LONGER = ("days", "weeks", "months", "years", "business days")
+BUSINESS = ("business days",) * 3 + ("business hours",) * 2
+LONGER = ("days", "weeks", "months", "years", "business days", "business days")
 PLAIN = re.compile(r"[A-Za-z0-9](?:[\w./%-]|:(?=\w)| (?=\w))*")
 PHRASE = re.compile(
     r"missing|present|passed|today|(not|none of|missing or|above|below|at least|at most|starts with|contains) .*"
 )
 IDS = ("1", "2", "3")
+TEAMS = {"u0": "red", "u1": "blue"}
+RULES = ("beta", "beta-10", "beta-2", "alpha", "gamma")
+ROLLOUTS = ("draft", "shadow", "team red", "team blue", "0% of customers", "100% of customers")
+Kinds: TypeAlias = Mapping[str, Mapping[str, str]]
+"""kind -> field -> its type; "number figure" is one that is worked out, "number class" one that rules set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """A model. `levels`: the fields that rules set, and those worked out of them; a rule sets what is above it."""
+
+    kinds: Kinds
+    levels: Mapping[tuple[str, str], int]
+    derived: Mapping[tuple[str, str], tuple[oracle.Aggregate | oracle.Arithmetic, str]]
+
+    def up_to(self, level: int) -> Words:
+        """The part that a rule may read which sets what is above a level."""
+        kinds = {
+            kind: {name: type_ for name, type_ in fields.items() if self.levels.get((kind, name), 0) <= level}
+            for kind, fields in self.kinds.items()
+        }
+        return Words(kinds=kinds, levels=self.levels, derived=self.derived)
+
+    def derived_of(self, kind: str) -> list[str]:
+        return [name for name in sorted(self.kinds[kind]) if (kind, name) in self.derived]
+
+    def set_fields(self) -> list[str]:
+        """The customer's fields that rules set."""
+        names = [name for name in sorted(self.kinds["customer"]) if not self.is_recorded("customer", name)]
+        return [name for name in names if ("customer", name) not in self.derived]
+
+    def is_recorded(self, kind: str, name: str) -> bool:
+        return (kind, name) not in self.derived and (kind, name) not in self.levels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Company:
-    """One random rule base with what is needed to try it. `kinds`: kind -> field -> type."""
+    """One random rule base with what is needed to try it."""
 
     text: str
-    kinds: Mapping[str, Mapping[str, str]]
-    rules: tuple[oracle.Rule, ...]
+    kinds: Kinds
+    book: oracle.Book
     offices: Mapping[str | None, Office]  # by the owner's id
     people: People
 
@@ -68,13 +112,15 @@ class Case:
     """A customer as the rule base takes it and as the oracle does. `unique`: no id stands twice."""
 
     dossier: Dossier
-    records: list[oracle.Record]
-    office: Office
+    world: oracle.World
     unique: bool
+
+    def at(self, now: datetime) -> oracle.World:
+        return self.world.at(micros(now))
 
     def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
         records = [f"\n  {r.kind} {r.id} of {r.customer}: {dict(r.fields)}" for r in self.dossier.records]
-        printer.text(f"a dossier in {self.office.zone}" + "".join(records))
+        printer.text(f"a dossier in {self.world.office.zone}" + "".join(records))
 
 
 # --- words ---
@@ -113,6 +159,12 @@ def literals(type_: str) -> st.SearchStrategy[Any]:
         "yesno": st.booleans(),
         "number": st.sampled_from(NUMBERS),
         "money": st.sampled_from(NUMBERS),
+        "number figure": st.sampled_from(FIGURES),
+        "money figure": st.sampled_from(FIGURES),
+        "number class": st.sampled_from(SMALL[2:4]),
+        "money class": st.sampled_from(SMALL[2:4]),
+        "enum class": st.sampled_from(ENUM[:2]),
+        "count": st.sampled_from(COUNTS),
         "date": days(),
         "datetime": st.one_of(days(), moments()),
         "enum": st.sampled_from(ENUM),
@@ -149,11 +201,20 @@ def moments() -> st.SearchStrategy[datetime]:
 # --- tests ---
 
 
+def of_type(type_: str) -> str:
+    """The type as models name it."""
+    return type_ if type_.startswith("ref") else type_.split(" ")[0].replace("count", "number")
+
+
+def is_numeric(type_: str) -> bool:
+    return type_.startswith(NUMERIC)
+
+
 @st.composite
-def tests(draw: DrawFn, type_: str) -> tuple[oracle.Test, str]:
+def tests(draw: DrawFn, type_: str, *, of_missing: bool = True) -> tuple[oracle.Test, str]:
     """(as the oracle reads it, as an author writes it)"""
-    words = ["is", "is", "none", "missing", "present", "missing or"]
-    words += {"number": ["order"] * 6, "money": ["order"] * 6, "text": ["text"] * 3}.get(type_, [])
+    words = ["is", "is", "none", *(["missing", "present", "missing or"] if of_missing else [])]
+    words += ["order"] * 6 if is_numeric(type_) else ["text"] * 3 if type_ == "text" else []
     words += ["temporal"] * 20 if type_ in ("date", "datetime") else []
     match draw(st.sampled_from(words)):
         case "missing":
@@ -161,11 +222,11 @@ def tests(draw: DrawFn, type_: str) -> tuple[oracle.Test, str]:
         case "present":
             return ("present",), draw(st.sampled_from(["present", "{present: yes}"]))
         case "missing or":
-            inner, text = draw(tests(type_).filter(lambda t: t[0][0] not in ("missing", "present", "missing or")))
+            inner, text = draw(tests(type_, of_missing=False))
             short = not text.startswith(("{", "[", '"', "'"))
             return ("missing or", inner), f"missing or {text}" if short else f"{{missing or: {text}}}"
         case "order":
-            return draw(orders())
+            return draw(orders(literals(type_)))
         case "text":
             word, text = draw(st.sampled_from(["starts with", "contains"])), draw(st.sampled_from(WORDS))
             quoted = draw(scalars(text))
@@ -183,7 +244,7 @@ def equalities(draw: DrawFn, type_: str, word: str) -> tuple[oracle.Test, str]:
         single = st.one_of(st.lists(days(), min_size=1, max_size=2), st.lists(moments(), min_size=1, max_size=2))
     values: list[Any] = draw(single)
     texts = [spelled(v) for v in values]
-    if type_ == "enum" and draw(st.booleans()):
+    if type_.startswith("enum") and draw(st.booleans()):
         group = draw(st.sampled_from(sorted(GROUPS)))
         values, texts = [*values, *GROUPS[group]], [*texts, group]
     listed = "[" + ", ".join([draw(scalars(t)) for t in texts]) + "]"
@@ -203,9 +264,9 @@ def equalities(draw: DrawFn, type_: str, word: str) -> tuple[oracle.Test, str]:
 
 
 @st.composite
-def orders(draw: DrawFn, numbers: tuple[Decimal, ...] = NUMBERS) -> tuple[oracle.Test, str]:
+def orders(draw: DrawFn, numbers: st.SearchStrategy[Decimal]) -> tuple[oracle.Test, str]:
     word = draw(st.sampled_from(["above", "below", "at least", "at most", "between"]))
-    low, high = sorted([draw(st.sampled_from(numbers)), draw(st.sampled_from(numbers))])
+    low, high = sorted([draw(numbers), draw(numbers)])
     if word == "between":
         return (word, low, high), draw(st.sampled_from([f"between {low} and {high}", f"{{between: [{low}, {high}]}}"]))
     return (word, low), draw(st.sampled_from([f"{word} {low}", f"{{{word}: {low}}}"]))
@@ -224,7 +285,7 @@ def temporals(draw: DrawFn, type_: str) -> tuple[oracle.Test, str]:
     if word in ("before", "after"):
         day = draw(days().filter(lambda d: date(2000, 1, 1) < d < date(9000, 1, 1)))
         return (word, day), draw(st.sampled_from([f"{word} {day}", f"{{{word}: {day}}}"]))
-    count, unit = draw(spans(LONGER if type_ == "date" else tuple(SPANS)))
+    count, unit = draw(spans(LONGER if type_ == "date" else (*SPANS, *BUSINESS)))
     span = said(count, unit)
     short = f"{word.removesuffix(' ago')} {span} ago" if word == "more than ago" else f"{word} {span}"
     if word == "more than away":
@@ -236,181 +297,311 @@ def temporals(draw: DrawFn, type_: str) -> tuple[oracle.Test, str]:
 
 
 @st.composite
-def conditions(
-    draw: DrawFn, kinds: Mapping[str, Mapping[str, str]], kind: str, *, dotted: bool = True
-) -> tuple[oracle.Condition, str, str]:
-    """(as the oracle reads it, key, test as text)"""
+def paths(draw: DrawFn, kinds: Kinds, kind: str) -> tuple[oracle.Path, str]:
+    """(refs to follow, the kind they lead to)"""
     path: list[tuple[str, str]] = []
-    at = kind
-    while dotted and draw(st.integers(0, 4)) == 0 and len(path) < 3:
-        links = [(f, t[4:]) for f, t in kinds[at].items() if t.startswith("ref ") and t[4:] in kinds]
+    while draw(st.sampled_from([False, False, False, True])) and len(path) < 3:
+        links = [(f, t[4:]) for f, t in kinds[kind].items() if t.startswith("ref ") and t[4:] in kinds]
         if not links:
             break
-        path.append(draw(st.sampled_from(links)))
-        at = path[-1][1]
-    clocks = [n for n, t in kinds[at].items() if t in ("date", "datetime")]
-    name = draw(st.sampled_from([*sorted(kinds[at]), *clocks * 3]))
-    type_ = kinds[at][name].split(" ")[0]
-    test, text = draw(tests(type_))
-    key = ".".join([*(ref for ref, _ in path), name])
-    return oracle.Condition(tuple(path), name, test), key, text
+        path.append(draw(st.sampled_from([*links, *((f, k) for f, k in links if f == "customer")])))
+        kind = path[-1][1]
+    return tuple(path), kind
+
+
+def dotted(path: oracle.Path, name: str) -> str:
+    return ".".join([*(ref for ref, _ in path), name])
+
+
+@st.composite
+def conditions(draw: DrawFn, words: Words, kind: str) -> tuple[oracle.Condition, str, str]:
+    """(as the oracle reads it, key, test as text)"""
+    path, at = draw(paths(words.kinds, kind))
+    clocks = [n for n, t in words.kinds[at].items() if t in ("date", "datetime")]
+    name = draw(st.sampled_from([*sorted(words.kinds[at]), *clocks * 4, *words.derived_of(at) * 12]))
+    if words.set_fields() and draw(st.booleans()):
+        path, at = () if kind == "customer" else (("customer", "customer"),), "customer"
+        name = draw(st.sampled_from(words.set_fields()))
+    type_ = words.kinds[at][name]
+    test, text = draw(tests("ref" if type_.startswith("ref ") else type_))
+    return oracle.Condition(path, name, test), dotted(path, name), text
 
 
 @st.composite
 def condition_maps(
-    draw: DrawFn, kinds: Mapping[str, Mapping[str, str]], kind: str, *, least: int, most: int
+    draw: DrawFn, words: Words, kind: str, *, least: int, most: int
 ) -> tuple[tuple[oracle.Condition, ...], dict[str, str]]:
     found: dict[str, tuple[oracle.Condition, str]] = {}
     for _ in range(draw(st.integers(least, most))):
-        condition, key, text = draw(conditions(kinds, kind))
+        condition, key, text = draw(conditions(words, kind))
         found[key] = (condition, text)
     return tuple(c for c, _ in found.values()), {key: text for key, (_, text) in found.items()}
 
 
-@st.composite
-def relations(draw: DrawFn, kinds: Mapping[str, Mapping[str, str]], subject: str) -> tuple[oracle.Relation, str]:
-    possible: list[tuple[str, str, str]] = []
-    for kind, fields in kinds.items():
+def possible_ties(words: Words, subject: str) -> Iterator[tuple[str, str, str]]:
+    """(kind, its field, what ties it to the subject); only fields that are recorded tie."""
+    own = {n: of_type(t) for n, t in words.kinds[subject].items() if words.is_recorded(subject, n)}
+    for kind, fields in words.kinds.items():
         for name, type_ in fields.items():
             if type_ == f"ref {subject}":
-                possible.append((kind, name, "this"))
-            if kinds[subject].get(name) == type_:
-                possible.append((kind, name, "same"))
-    kind, name, tie = draw(st.sampled_from(possible))
-    ties = {name: tie}
-    if draw(st.integers(0, 3)) == 0:
-        more = [(n, t) for k, n, t in possible if k == kind and n not in ties]
-        if more:
-            ties.update([draw(st.sampled_from(more))])
-    found, texts = draw(condition_maps(kinds, kind, least=0, most=draw(st.sampled_from([1, 2]))))
-    entries = {**ties, **{k: t for k, t in texts.items() if k not in ties}}
-    found = tuple(c for c, key in zip(found, texts, strict=True) if key not in ties)
-    count = None
-    if draw(st.integers(0, 2)) == 0:
-        count, text = draw(
-            st.one_of(
-                orders(tuple(map(Decimal, range(4)))),
-                st.integers(0, 2).map(lambda n: (("is", [Decimal(n)]), str(n))),
-                st.integers(0, 2).map(lambda n: (("none", [Decimal(n)]), f"not {n}")),
-            )
-        )
-        entries["count"] = text
-    words = ", ".join(f"{k}: {t}" for k, t in entries.items())
-    return oracle.Relation(kind, tuple(ties.items()), found, count), f"  - {kind}: {{{words}}}"
+                yield kind, name, "this"
+            if words.is_recorded(kind, name) and own.get(name) == of_type(type_):
+                yield kind, name, "same"
 
 
 @st.composite
-def rules(draw: DrawFn, kinds: Mapping[str, Mapping[str, str]], number: int) -> tuple[oracle.Rule, str]:
-    subject = draw(st.sampled_from(sorted(kinds)))
-    lines = [f"rule: rule-{number}", f"for each: {subject}"]
-    when, texts = draw(condition_maps(kinds, subject, least=0, most=2))
+def tied(
+    draw: DrawFn, words: Words, subject: str, kind: str, ties: dict[str, str]
+) -> tuple[oracle.Relation, dict[str, str]]:
+    """Records of a kind with these ties to the subject or with one more: (as the oracle reads it, as a map of texts)"""
+    more = [(n, t) for k, n, t in possible_ties(words, subject) if k == kind and n not in ties]
+    if more and draw(st.integers(0, 3)) == 0:
+        ties = {**ties, **dict([draw(st.sampled_from(more))])}
+    found, texts = draw(condition_maps(words, kind, least=0, most=draw(st.sampled_from([1, 1, 2]))))
+    entries = {**ties, **{key: text for key, text in texts.items() if key not in ties}}
+    found = tuple(c for c, key in zip(found, texts, strict=True) if key not in ties)
+    return oracle.Relation(kind, tuple(ties.items()), found), entries
+
+
+def flow_map(entries: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{key}: {text}" for key, text in entries.items()) + "}"
+
+
+@st.composite
+def relations(draw: DrawFn, words: Words, subject: str) -> tuple[oracle.Relation, str]:
+    ties = list(possible_ties(words, subject))
+    likely = [(k, n, t) for k, n, t in ties if k != "customer" and (t == "this" or n == "customer")]
+    kind, name, tie = draw(st.sampled_from([*likely * 8, *ties]))
+    relation, entries = draw(tied(words, subject, kind, {name: tie}))
+    if draw(st.integers(0, 2)) == 0:
+        count, entries["count"] = draw(
+            st.one_of(
+                orders(st.sampled_from(COUNTS[:4])),
+                st.sampled_from(COUNTS[:3]).map(lambda n: (("is", [n]), str(n))),
+                st.sampled_from(COUNTS[:3]).map(lambda n: (("none", [n]), f"not {n}")),
+            )
+        )
+        relation = replace(relation, count=count)
+    return relation, f"  - {kind}: {flow_map(entries)}"
+
+
+@st.composite
+def classifications(draw: DrawFn, words: Words, level: int) -> tuple[dict[str, Any], str]:
+    """What a rule sets that reads fields up to a level: (as the oracle reads it, as an author writes it)"""
+    above = [name for name in words.set_fields() if words.levels["customer", name] > level]
+    names = draw(st.lists(st.sampled_from(above), min_size=1, max_size=2, unique=True)) if above else []
+    found = {name: draw(literals(words.kinds["customer"][name])) for name in names}
+    spelling = {n: spelled(v) if not isinstance(v, str) else draw(scalars(v)) for n, v in found.items()}
+    return found, f", set: {flow_map(spelling)}" if found else ""
+
+
+@st.composite
+def rules(draw: DrawFn, vocabulary: Words, id_: str, level: int) -> tuple[oracle.Rule, str]:
+    words = vocabulary.up_to(level)
+    sets, set_ = draw(classifications(vocabulary, level))
+    least, most = (0, 1) if sets else (1, 2)  # what sets a field had better hold sometimes
+    subject = draw(st.sampled_from(["customer", *sorted(words.kinds)]))
+    lines = [f"rule: {id_}", f"for each: {subject}"]
+    when, texts = draw(condition_maps(words, subject, least=draw(st.sampled_from([0, least])), most=most))
     if texts:
         lines += ["when:", *(f"  {key}: {text}" for key, text in texts.items())]
     alternatives = [
-        draw(condition_maps(kinds, subject, least=1, most=2)) for _ in range(draw(st.sampled_from([0, 0, 0, 2, 3])))
+        draw(condition_maps(words, subject, least=1, most=2))
+        for _ in range(draw(st.sampled_from([0, 0, 0, 0, 0, 2, 3])))
     ]
     if alternatives:
-        lines += ["any of:", *("  - {" + ", ".join(f"{k}: {t}" for k, t in a[1].items()) + "}" for a in alternatives)]
+        lines += ["any of:", *(f"  - {flow_map(texts)}" for _, texts in alternatives)]
     found: dict[str, tuple[oracle.Relation, ...]] = {}
-    for part, most in (("with", draw(st.sampled_from([0, 0, 1, 2]))), ("unless", 2)):
-        several = [draw(relations(kinds, subject)) for _ in range(draw(st.integers(0, most)))]
+    for part in ("with", "unless"):
+        several = [draw(relations(words, subject)) for _ in range(draw(st.sampled_from([0, 0, 0, 0, 1, most])))]
         found[part] = tuple(r for r, _ in several)
         if several:
             lines += [f"{part}:", *(text for _, text in several)]
-    lines.append("then: {recommend: win, say: Do something}")
+    weight, rollout = draw(st.sampled_from([100, 100, 50, 150])), draw(st.sampled_from(["live"] * 7 + list(ROLLOUTS)))
+    lines += [f"then: {{recommend: win, say: Do something, weight: {weight}{set_}}}", f"rollout: {rollout}"]
     rule = oracle.Rule(
-        f"rule-{number}", subject, when, tuple(a for a, _ in alternatives), found["with"], found["unless"]
+        id_, subject, when, tuple(a for a, _ in alternatives), found["with"], found["unless"], sets, weight, rollout
     )
     return rule, "\n".join(lines)
 
 
-# --- companies ---
-
-OFFICES = {
-    "zurich": ("Europe/Zurich", "{mon-thu: 08:00-12:00 13:00-17:30, fri: 08:00-16:00}",
-               (((480, 720), (780, 1050)),) * 4 + (((480, 960),), (), ()), (date(2026, 12, 24), date(2026, 10, 26))),
-    "sydney": ("Australia/Sydney", "{mon-fri: 09:00-17:00}", (((540, 1020),),) * 5 + ((), ()), ()),
-    "kolkata": ("Asia/Kolkata", "{mon-sat: 10:00-19:30}", (((600, 1170),),) * 6 + ((),), (date(2027, 1, 26),)),
-    "nightshift": ("America/New_York", "{mon-sun: 00:00-06:00 22:00-23:30}",
-                   (((0, 360), (1320, 1410)),) * 7, ()),
-    "weekend": ("America/Santiago", "{sat: 00:30-23:30, sun: 00:15-04:00}",
-                ((),) * 5 + (((30, 1410),), ((15, 240),)), ()),
-}  # fmt: skip
-
-
-def office(name: str) -> Office:
-    zone, _, hours, closed = OFFICES[name]
-    return Office(ZoneInfo(zone), hours, frozenset(d.toordinal() for d in closed))
-
-
-def office_text(name: str) -> str:
-    zone, hours, _, closed = OFFICES[name]
-    return f"calendar: {name}\ntimezone: {zone}\nhours: {hours}\nclosed: [{', '.join(map(str, closed))}]"
+# --- fields that are worked out ---
 
 
 @st.composite
-def companies(draw: DrawFn) -> Company:
+def aggregates(draw: DrawFn, words: Words, subject: str) -> tuple[oracle.Aggregate, str, str, str]:
+    """(as the oracle reads it, a name of its own for its type, its type, as an author writes it)"""
+    kind = draw(st.sampled_from(sorted(words.kinds)))
+    how = draw(st.sampled_from(["sum", "sum", "count", "count", "min", "max", "latest", "latest"]))
+    sources = [n for n, t in sorted(words.kinds[kind].items()) if SOURCES[how] and t.startswith(SOURCES[how])]
+    how, source = (how, draw(st.sampled_from(sources))) if sources else ("count", "id")
+    type_ = words.kinds[kind].get(source, "count") if how != "count" else "count"
+    if how == "sum":
+        type_ = "money figure" if type_.startswith("money") else "number figure"
+    of, entries = draw(tied(words, subject, kind, {}))
+    clocks = [n for n, t in sorted(words.kinds[kind].items()) if t in ("date", "datetime") and n not in entries]
+    if clocks and draw(st.integers(0, 3)):  # what is worked out changes as time goes by
+        clock = draw(st.sampled_from(clocks))
+        test, entries[clock] = draw(temporals(words.kinds[kind][clock]))
+        of = replace(of, conditions=(*of.conditions, oracle.Condition((), clock, test)))
+    named = kind if how == "count" else f"{kind}.{source}"
+    where = f", where: {flow_map(entries)}" if entries else ""
+    return oracle.Aggregate(how, of, source), f"{type_.replace(' ', '_')}_of", type_, f"{{{how}: {named}{where}}}"
+
+
+@st.composite
+def calculations(draw: DrawFn, words: Words, subject: str) -> tuple[oracle.Arithmetic, str, str, str]:
+    """As `aggregates`. Amounts are never multiplied with one another, and one divided by another is none."""
+    how = draw(st.sampled_from(["add", "subtract", "multiply", "divide", "divide"]))
+    operands: list[tuple[oracle.Path, str] | Decimal] = []
+    amounts: list[bool] = []
+    for _ in range(draw(st.integers(2, 3))):
+        path, at = draw(paths(words.kinds, subject))
+        types = {n: t for n, t in sorted(words.kinds[at].items()) if is_numeric(t)}
+        names = [n for n, t in types.items() if how != "multiply" or not any(amounts) or of_type(t) != "money"]
+        if names and draw(st.integers(0, 3)):
+            name = draw(st.sampled_from(names))
+            operands.append((path, name))
+            amounts.append(of_type(types[name]) == "money")
+        else:
+            operands.append(draw(st.sampled_from(SMALL)))
+            amounts.append(False)
+    is_amount = amounts[0] and not any(amounts[1:]) if how == "divide" else any(amounts)
+    texts = [str(o) if isinstance(o, Decimal) else dotted(*o) for o in operands]
+    type_ = "money figure" if is_amount else "number figure"
+    return oracle.Arithmetic(how, tuple(operands)), how, type_, f"{{{how}: [{', '.join(texts)}]}}"
+
+
+@st.composite
+def vocabularies(draw: DrawFn) -> Words:
     kinds: dict[str, dict[str, str]] = {}
     for kind in ("customer", *draw(st.lists(st.sampled_from(KINDS[1:]), min_size=1, max_size=2, unique=True))):
         names = draw(st.lists(st.sampled_from(sorted(TYPES)), min_size=3, max_size=7, unique=True))
         kinds[kind] = {name: TYPES[name] for name in names}
+    kinds["customer"] |= {"stage": "enum class", "size": "number class", "day": "date"}
+    settable = sorted(n for n, t in kinds["customer"].items() if t != "datetime")
+    classes = draw(
+        st.one_of(
+            st.sampled_from([["stage"], ["size"], ["stage", "size"], ["size", "stage"], ["day"], ["day", "size"], []]),
+            st.lists(st.sampled_from(settable), max_size=2, unique=True),
+        )
+    )
     for kind, fields in kinds.items():
         if kind != "customer":
             fields["customer"] = "ref customer"
         for name in ("parent", "link"):
             if draw(st.booleans()):
                 fields[name] = f"ref {kind if name == 'parent' else draw(st.sampled_from(sorted(kinds)))}"
+    words = Words(kinds=kinds, levels={("customer", name): n + 1 for n, name in enumerate(classes)}, derived={})
+    for number in range(draw(st.sampled_from([2, 3, 4, 1, 0]))):
+        kind, level = draw(st.sampled_from(["customer", *sorted(kinds)])), draw(st.integers(0, 2))
+        strategy = draw(st.sampled_from([aggregates, aggregates, calculations]))
+        derivation, name, type_, text = draw(strategy(words.up_to(level), kind))
+        name = name if strategy is aggregates and name not in kinds[kind] else f"{name}_{number}"
+        kinds[kind][name] = type_
+        levels = {**words.levels, (kind, name): level} if level else words.levels
+        words = Words(kinds=kinds, levels=levels, derived={**words.derived, (kind, name): (derivation, text)})
+    return words
+
+
+# --- companies ---
+
+OFFICES = {
+    "zurich": ("Europe/Zurich", "{mon-thu: 08:00-12:00 13:00-17:30, fri: 08:00-16:00}",
+               (((480, 720), (780, 1050)),) * 4 + (((480, 960),), (), ()), (date(2026, 12, 24), date(2026, 10, 26)),
+               "{country: CH, region: ZH}"),
+    "sydney": ("Australia/Sydney", "{mon-fri: 09:00-17:00}", (((540, 1020),),) * 5 + ((), ()), (), ""),
+    "kolkata": ("Asia/Kolkata", "{mon-sat: 10:00-19:30}", (((600, 1170),),) * 6 + ((),), (date(2027, 1, 26),), ""),
+    "nightshift": ("America/New_York", "{mon-sun: 00:00-06:00 22:00-23:30}",
+                   (((0, 360), (1320, 1410)),) * 7, (), "{country: US}"),
+    "chicago": ("America/Chicago", "{mon-fri: 08:00-16:30}", (((480, 990),),) * 5 + ((), ()), (date(2027, 11, 26),),
+                "{country: US}"),
+    "weekend": ("America/Santiago", "{sat: 00:30-23:30, sun: 00:15-04:00}",
+                ((),) * 5 + (((30, 1410),), ((15, 240),)), (), ""),
+}  # fmt: skip
+HOLIDAYS = {
+    "": frozenset[int](),
+    "{country: CH, region: ZH}": frozenset(d for y in range(2015, 2046) for d in oracle.zurich_holidays(y)),
+    "{country: US}": frozenset(d for y in range(2015, 2046) for d in oracle.american_holidays(y)),
+}
+
+
+def office(name: str) -> Office:
+    zone, _, hours, closed, holidays = OFFICES[name]
+    return Office(ZoneInfo(zone), hours, HOLIDAYS[holidays] | {d.toordinal() for d in closed})
+
+
+def office_text(name: str) -> str:
+    zone, hours, _, closed, holidays = OFFICES[name]
+    text = f"calendar: {name}\ntimezone: {zone}\nhours: {hours}\nclosed: [{', '.join(map(str, closed))}]"
+    return f"{text}\nholidays: {holidays}" if holidays else text
+
+
+@st.composite
+def companies(draw: DrawFn) -> Company:
+    words = draw(vocabularies())
     home, other = draw(st.permutations(sorted(OFFICES)))[:2]
     default = Office(ZoneInfo("Asia/Kolkata"))  # the company's zone, and no calendar
     company = "company: Muster AG\ntimezone: Asia/Kolkata"
     if draw(st.booleans()):
         company, default = f"{company}\ncalendar: {home}", office(home)
-    found = [draw(rules(kinds, number)) for number in range(draw(st.integers(1, 4)))]
-    text = "\n---\n".join([company, office_text(home), office_text(other), _model(kinds), *(t for _, t in found)])
-    people = [Person(id=f"u{n}", name="A", email="a@b.ch", office=o) for n, o in enumerate([None, other, "nowhere"])]
+    # Where rules set fields, the first of them reads none that is set, the last one any.
+    levels = (
+        [0, *draw(st.lists(st.sampled_from([0, 0, 1, 2]), max_size=3)), 2]
+        if words.levels
+        else [2] * draw(st.integers(1, 3))
+    )
+    ids = draw(st.permutations(RULES))
+    found = [draw(rules(words, id_, level)) for id_, level in zip(ids, levels, strict=False)]
+    text = "\n---\n".join([company, office_text(home), office_text(other), _model(words), *(t for _, t in found)])
+    people = [
+        Person(id=f"u{n}", name="A", email="a@b.ch", office=o, team=TEAMS.get(f"u{n}"))
+        for n, o in enumerate([None, other, "nowhere"])
+    ]
     return Company(
         text=text + "\n",
-        kinds=kinds,
-        rules=tuple(r for r, _ in found),
+        kinds=words.kinds,
+        book=oracle.Book(tuple(r for r, _ in found), {key: d for key, (d, _) in words.derived.items()}),
         offices={None: default, "u0": default, "u1": office(other), "u2": default, "u9": default},
         people=People.of(people),
     )
 
 
-def _model(kinds: Mapping[str, Mapping[str, str]]) -> str:
+def _model(words: Words) -> str:
     groups = ", ".join(f"{name}: [{', '.join(members)}]" for name, members in GROUPS.items())
     enum = f"{{enum: [{', '.join(ENUM)}], groups: {{{groups}}}}}"
     lines = ["model:"]
-    for kind, fields in kinds.items():
-        lines += [f"  {kind}:", *(f"    {name}: {enum if t == 'enum' else t}" for name, t in fields.items())]
+    for kind, fields in words.kinds.items():
+        lines.append(f"  {kind}:")
+        for name, type_ in fields.items():
+            _, text = words.derived.get((kind, name), (None, {"enum": enum}.get(of_type(type_), of_type(type_))))
+            lines.append(f"    {name}: {text}")
     return "\n".join(lines)
 
 
 # --- customers ---
 
 
-def _tests(rules: tuple[oracle.Rule, ...]) -> list[oracle.Test]:
-    found = [c for r in rules for cs in (r.when, *r.any_of) for c in cs]
-    found += [c for r in rules for relation in (*r.with_, *r.unless) for c in relation.conditions]
-    return [c.test[1] if c.test[0] == "missing or" else c.test for c in found]
+def _tests(book: oracle.Book) -> list[oracle.Test]:
+    return [c.test[1] if c.test[0] == "missing or" else c.test for _, c in oracle.all_conditions(book)]
 
 
-def _spans(rules: tuple[oracle.Rule, ...]) -> list[tuple[int, str]]:
+def _spans(book: oracle.Book) -> list[tuple[int, str]]:
     """Every length of time that the rules name."""
-    return [(t[1], t[2]) for t in _tests(rules) if isinstance(t[-1], str) and len(t) == 3] or [(1, "days")]
+    return [(t[1], t[2]) for t in _tests(book) if isinstance(t[-1], str) and len(t) == 3] or [(1, "days")]
 
 
-def _named(rules: tuple[oracle.Rule, ...], type_: str) -> list[Any]:
+def _named(book: oracle.Book, type_: str) -> list[Any]:
     """The values of a type that the rules name."""
-    wanted = {"text": str, "enum": str, "ref": str, "yesno": bool, "number": Decimal, "money": Decimal}.get(type_)
-    words = [v for t in _tests(rules) for a in t[1:] for v in (a if isinstance(a, list) else [a])]
-    return [v for v in words if type(v) is wanted and (type_ != "enum" or v in ENUM)] if wanted else []
+    wanted = {"text": str, "enum": str, "yesno": bool, "number": Decimal, "money": Decimal}.get(of_type(type_))
+    words = [v for t in _tests(book) for a in t[1:] for v in (a if isinstance(a, list) else [a])]
+    return [v for v in words if type(v) is wanted and (of_type(type_) != "enum" or v in ENUM)] if wanted else []
 
 
 @st.composite
-def near(draw: DrawFn, now: datetime, rules: tuple[oracle.Rule, ...], office: Office) -> datetime:
+def near(draw: DrawFn, now: datetime, book: oracle.Book, office: Office) -> datetime:
     """A moment about one of the rules' lengths of time from now."""
-    count, unit = draw(st.sampled_from(_spans(rules)))
+    count, unit = draw(st.sampled_from(_spans(book)))
     sign, at = draw(st.sampled_from([-1, 0, 1])), micros(now)
     if unit.startswith("business"):
         at = oracle.after_business(at, count, unit, office) if sign > 0 else at - count * sign * DAY
@@ -421,15 +612,17 @@ def near(draw: DrawFn, now: datetime, rules: tuple[oracle.Rule, ...], office: Of
 
 
 @st.composite
-def values(draw: DrawFn, type_: str, now: datetime, rules: tuple[oracle.Rule, ...], office: Office) -> Any:
+def values(draw: DrawFn, type_: str, now: datetime, book: oracle.Book, office: Office) -> Any:
     if type_ in ("date", "datetime") and draw(st.integers(0, 4)):
-        close = draw(near(now, rules, office))
+        close = draw(near(now, book, office))
         return close.astimezone(office.zone).date() if type_ == "date" else close
     if type_.startswith("ref"):
         return draw(st.sampled_from([*IDS, "K1", "unknown"]))
-    named = _named(rules, type_)
-    if named and draw(st.booleans()):
+    named = _named(book, type_)
+    if named and draw(st.integers(0, 1 if is_numeric(type_) else 3)):
         return draw(st.sampled_from(named))
+    if is_numeric(type_):
+        return draw(st.sampled_from([*SMALL, *SMALL, *NUMBERS]))
     return draw(moments() if type_ == "datetime" else literals(type_))
 
 
@@ -440,7 +633,8 @@ def starts(draw: DrawFn, office: Office) -> datetime:
     zone = office.zone
     changes = [t for t in oracle.transitions(zone) if micros(datetime(2026, 1, 1, tzinfo=UTC)) < t]
     at = micros(usual)
-    match draw(st.integers(0, 3)):
+    closed = [d for d in sorted(office.closed) if date(2026, 1, 1).toordinal() <= d < date(2029, 1, 1).toordinal()]
+    match draw(st.sampled_from([0, 1, 2, 3, 3, 4])):
         case 0:
             at = first_showing((oracle.local_day(at, zone) - oracle.EPOCH) * DAY, zone)
         case 1 if changes:
@@ -448,6 +642,8 @@ def starts(draw: DrawFn, office: Office) -> datetime:
         case 2:
             year, month = usual.year, draw(st.sampled_from([2, 2, 6, 12]))
             at = (ordinal(year, month, 31) - oracle.EPOCH) * DAY + draw(st.integers(0, 47)) * oracle.HOUR // 2
+        case 3 if closed:
+            at = (draw(st.sampled_from(closed)) - oracle.EPOCH) * DAY + draw(st.integers(-6, 6)) * oracle.HOUR * 12
         case _:
             pass
     return moment(at + draw(st.sampled_from([-1, 0, 1])))
@@ -455,23 +651,23 @@ def starts(draw: DrawFn, office: Office) -> datetime:
 
 @st.composite
 def cases(draw: DrawFn, company: Company, now: datetime) -> Case:
-    owner = draw(st.sampled_from([None, "u0", "u1", "u1", "u2", "u9"]))
-    alone = draw(st.integers(0, 9)) == 0  # a record that nobody knows the customer of
+    owner = draw(st.sampled_from(["u0", "u1", "u1", "u2", "u9", None]))
+    alone = draw(st.sampled_from([False] * 11 + [True]))  # a record that nobody knows the customer of
     office = company.offices[None if alone else owner]
     records: list[oracle.Record] = []
     others = [kind for kind in company.kinds if kind != "customer"]
-    ids = draw(st.lists(st.sampled_from(IDS), unique=True, max_size=3))
+    ids = IDS[: draw(st.sampled_from([3, 3, 3, 2, 1, 0]))]
     wanted = [(kind, id_) for kind in others for id_ in ids]
-    if draw(st.integers(0, 19)) == 0:
+    if draw(st.sampled_from([False] * 19 + [True])):
         wanted *= 2
     if alone:
         wanted = [(others[0], "1")]
-    elif owner is not None or draw(st.booleans()):
+    elif owner or draw(st.booleans()):
         wanted.append(("customer", "K1"))
     twin: oracle.Record | None = None
     for kind, id_ in wanted:
         fields = {n: t for n, t in company.kinds[kind].items() if n != "customer"}
-        written = {n: draw(values(t, now, company.rules, office)) for n, t in fields.items() if draw(st.integers(0, 4))}
+        written = {n: draw(values(t, now, company.book, office)) for n, t in fields.items() if draw(st.integers(0, 7))}
         if kind == "customer" and owner:
             written["owner"] = owner
         if twin and twin.kind == kind and draw(st.integers(0, 4)) == 0:
@@ -487,7 +683,9 @@ def cases(draw: DrawFn, company: Company, now: datetime) -> Case:
     )
     if records and not any(r.kind == "customer" for r in records) and not alone:
         records.append(oracle.Record("customer", "K1", None))
-    return Case(dossier=dossier, records=records, office=office, unique=len(set(wanted)) == len(wanted))
+    team = None if alone else TEAMS.get(owner or "")
+    world = oracle.World(book=company.book, records=records, office=office, team=team, now=micros(now))
+    return Case(dossier=dossier, world=world, unique=len(set(wanted)) == len(wanted))
 
 
 def _raw(written: Mapping[str, Any]) -> dict[str, Any]:

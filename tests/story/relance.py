@@ -164,13 +164,14 @@ class Interrupted(RuleBase):
 
 @dataclass(kw_only=True)
 class Relance:
-    """One company's service. `packs`: its rules, the company's own folder last."""
+    """One company's service. `packs`: its rules, the company's own folder last. `processes`: as in the settings."""
 
     database: str
     packs: Sequence[str]
     post: PostOffice
     now: datetime
     nobody: str | None = None
+    processes: int = 0
     house: House = field(init=False)
     worker: Worker = field(init=False)
     pages: TestClient = field(init=False)
@@ -217,7 +218,7 @@ class Relance:
         if meanwhile is not None:
             happenings = iter([meanwhile])
             base = Interrupted.by(self.house.base, lambda: next(happenings, lambda: None)())
-            worker = replace(worker, rules=replace(worker.rules, base=base))
+            worker = replace(worker, rules=replace(worker.rules, base=base), processes=None)
         return Ran(evaluated=worker.evaluate(now=self.now), dispatched=worker.dispatch(now=self.now))
 
     def runs_in_two_workers_at_once(self) -> list[Ran]:
@@ -243,11 +244,14 @@ class Relance:
                 "base_url": BASE_URL,
                 "secret_keys": ["a key that only stories know"],
                 "nobody": self.nobody,
+                "processes": self.processes,
                 "mail": MailSettings(host=LOOPBACK, port=self.post.port, sender="relance@example.com", timeout_s=10),
             }
         )
         self.house = House.build(settings, self._open.enter_context(open_store(settings)))
         self.worker = self.house.worker(now=self.now)
+        if self.worker.processes is not None:
+            self._open.enter_context(self.worker.processes)
         services = replace(self.house.services(), clock=lambda: self.now)
         self.pages = self._open.enter_context(TestClient(create_app(services), base_url=BASE_URL))
         return self

@@ -1,0 +1,178 @@
+"""One customer's past since its last evaluation, replayed into what must be written. Pure, and fit for any process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from domain.delivery import NewDelivery
+from domain.person import People
+from domain.recommendation import Key, Match, Recommendation, State, recommendation_id, reconcile
+from domain.record import Timeline
+from rules.rule import Reach, Stage
+from rules.rulebase import Decision, RuleBase
+
+RECORDED = (Reach.LIVE, Reach.SHADOW)  # a shadow is charted, though nobody hears of it
+FIRST = 0  # the occurrence of a recommendation's first reminder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What is the same for everyone who is evaluated together.
+
+    `versions`: of the rules, by id. `nobody`: who gets what belongs to nobody.
+    """
+
+    now: datetime
+    people: People
+    versions: Mapping[str, int]
+    nobody: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A customer to be evaluated: what was written, from when on, and the episodes that are running."""
+
+    dossier: str
+    timeline: Timeline
+    begin: datetime
+    running: tuple[Recommendation, ...]
+
+    def without_past(self, *, now: datetime) -> Case | None:
+        """The same from the last write on, as if nobody had looked before; None where there is nothing before it."""
+        states = [(self.begin, self.timeline.dossier), *self.timeline.changes]
+        past = [state for state in states if state[0] <= now]
+        if not any(dossier.records for _, dossier in past[:-1]):
+            return None
+        begin, dossier = past[-1]
+        timeline = Timeline(dossier=dossier, changes=tuple(states[len(past) :]))
+        return replace(self, timeline=timeline, begin=max(begin, self.begin))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """What follows from a case. `unaddressed`: the ids of open recommendations that reach nobody."""
+
+    raised: tuple[Recommendation, ...]
+    updated: tuple[Recommendation, ...]
+    deliveries: tuple[NewDelivery, ...]
+    unaddressed: tuple[str, ...]
+    next_check: datetime | None
+
+
+def conclude(circumstances: Circumstances, base: RuleBase, case: Case) -> Conclusion:
+    """Advance a customer from `begin` to now. Raises `Undecidable`."""
+    now = circumstances.now
+    episodes = _Episodes(
+        base=base,
+        circumstances=circumstances,
+        dossier=case.dossier,
+        running={recommendation.key: recommendation for recommendation in case.running},
+    )
+    decision: Decision | None = None
+    for decision in base.replay(case.timeline, since=case.begin, until=now, people=circumstances.people):
+        episodes.pass_(decision)
+    next_check = decision.next_check if decision else None
+    # A write that another machine's clock dates after ours waits for its moment.
+    ahead = [moment for moment, _ in case.timeline.changes if moment > now]
+    return Conclusion(
+        raised=tuple(episodes.raised.values()),
+        updated=tuple(episodes.updated.values()),
+        deliveries=tuple(episodes.deliveries()),
+        unaddressed=tuple(episodes.unaddressed),
+        next_check=min((m for m in (next_check, *ahead) if m is not None), default=None),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Episodes:
+    """One customer's episodes while its past is replayed."""
+
+    base: RuleBase
+    circumstances: Circumstances
+    dossier: str
+    running: dict[Key, Recommendation]
+    raised: dict[str, Recommendation] = field(default_factory=dict[str, Recommendation])
+    updated: dict[str, Recommendation] = field(default_factory=dict[str, Recommendation])
+    unaddressed: list[str] = field(default_factory=list[str])
+    readdressed: set[str] = field(default_factory=set[str])
+
+    def pass_(self, decision: Decision) -> None:
+        """Raise, keep and end so that exactly what the decision wants has a running episode."""
+        wanted = [match for match in decision.matches if decision.limited.get(match, Reach.LIVE) in RECORDED]
+        held = self.base.held_back(wanted, decision.limited)
+        changes = reconcile(wanted=wanted, running=self.running.values())
+        for ended in changes.ended:
+            over = ended.end(at=decision.now)
+            del self.running[ended.key]
+            # Begun and ended within this replay: it came and went while nobody looked.
+            self._keep(replace(over, missed=over.state is State.RESOLVED) if ended.id in self.raised else over)
+        for match in changes.raised:
+            raised = self._raise(match, decision, held.get(match, ()))
+            self.running[match.key] = self.raised[raised.id] = raised
+        for kept in changes.kept:
+            match = Match(rule=kept.rule, subject=kept.subject)
+            to = self.base.recipients(match, decision.facts)
+            advice = replace(kept.advice, held_back_by=held.get(match, ()), to=to)
+            if advice != kept.advice:
+                # Released, or another person's by now: who has not heard of it does, and nobody twice.
+                self.running[kept.key] = changed = replace(kept, advice=advice)
+                self._keep(changed)
+                self.readdressed.add(kept.id)
+
+    def _keep(self, recommendation: Recommendation) -> None:
+        home = self.raised if recommendation.id in self.raised else self.updated
+        home[recommendation.id] = recommendation
+
+    def _raise(self, match: Match, decision: Decision, held_by: tuple[str, ...]) -> Recommendation:
+        advice = self.base.advise(match, decision.facts, opened_at=decision.now)
+        return Recommendation(
+            id=recommendation_id(dossier=self.dossier, match=match, opened_at=decision.now),
+            dossier=self.dossier,
+            rule=match.rule,
+            rule_version=self.circumstances.versions.get(match.rule, 0),
+            subject=match.subject,
+            opened_at=decision.now,
+            advice=replace(advice, held_back_by=held_by),
+        )
+
+    def deliveries(self) -> Iterator[NewDelivery]:
+        """The first reminder of everything that is new or newly addressed and may be heard at the end of the replay."""
+        for recommendation in self.running.values():
+            new = recommendation.id in self.raised or recommendation.id in self.readdressed
+            if not new or not self._audible(recommendation):
+                continue
+            reached = False
+            for person, address in self._addressees(recommendation):
+                reached = True
+                yield NewDelivery(
+                    recommendation=recommendation.id,
+                    person=person,
+                    destination=address,
+                    occurrence=FIRST,
+                    due_at=self.circumstances.now,
+                )
+            if not reached:
+                self.unaddressed.append(recommendation.id)
+
+    def _audible(self, recommendation: Recommendation) -> bool:
+        until = recommendation.snoozed_until
+        snoozed = until is not None and until > self.circumstances.now
+        silent = self.base.by_id[recommendation.rule].rollout.stage is Stage.SHADOW
+        held = bool(recommendation.advice.held_back_by)
+        return recommendation.state is State.OPEN and not (snoozed or silent or held)
+
+    def _addressees(self, recommendation: Recommendation) -> Iterator[tuple[str, str]]:
+        """(person's id, address) of everyone it reaches; where that is nobody, of who gets what belongs to nobody."""
+        nobody = self.circumstances.nobody
+        reached = [who for name in recommendation.advice.to if (who := self._reach(name))]
+        fallback = self._reach(nobody) if nobody else None
+        yield from reached or ([fallback] if fallback else [])
+
+    def _reach(self, name: str) -> tuple[str, str] | None:
+        """A person by id, or an address that belongs to no person; None for anyone who left or never was."""
+        person = self.circumstances.people.get(name)
+        if person is not None:
+            return person.id, person.email
+        return (name, name) if "@" in name else None
