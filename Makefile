@@ -8,6 +8,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PEERS  := $(VENV)/.peers
 ARGS   ?=
+# Rule bases in each of four properties; each is tried on 6 customers, and decided at 8 moments of each or more.
+EXAMPLES ?= 2100
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench bench-equivalence clean compiler

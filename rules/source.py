@@ -21,6 +21,7 @@ try:  # libyaml ships in PyYAML's wheels; the pure reader gives the same nodes, 
 except ImportError:  # pragma: no cover
     from yaml import SafeLoader as Loader
 
+
 class _Nodes(Loader):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass]
     """What a plain scalar means is decided by the field it stands for, so no tag is worked out."""
 
@@ -167,6 +168,9 @@ class _Reader:
         except yaml.MarkedYAMLError as failure:
             mark = failure.problem_mark or failure.context_mark
             place = self.place(mark.line, mark.column, 1) if mark else self.place(0, 0, 1)
+            if "nesting depth" in (failure.problem or ""):  # the scanner looks ahead of what was checked
+                self.refuse(place)
+                return found
             help_ = _yaml_help(failure, self.line(place.line - 1))
             self.problems.error("Y001", place, f"not YAML: {failure.problem or failure.context}", help_)
         except yaml.reader.ReaderError as failure:

@@ -211,20 +211,27 @@ def is_numeric(type_: str) -> bool:
 
 
 @st.composite
-def tests(draw: DrawFn, type_: str, *, of_missing: bool = True) -> tuple[oracle.Test, str]:
+def tests(draw: DrawFn, type_: str) -> tuple[oracle.Test, str]:
     """(as the oracle reads it, as an author writes it)"""
-    words = ["is", "is", "none", *(["missing", "present", "missing or"] if of_missing else [])]
-    words += ["order"] * 6 if is_numeric(type_) else ["text"] * 3 if type_ == "text" else []
-    words += ["temporal"] * 20 if type_ in ("date", "datetime") else []
-    match draw(st.sampled_from(words)):
+    match draw(st.sampled_from(["of a value"] * 9 + ["missing", "present", "missing or"])):
         case "missing":
             return ("missing",), draw(st.sampled_from(["missing", "{missing: yes}"]))
         case "present":
             return ("present",), draw(st.sampled_from(["present", "{present: yes}"]))
         case "missing or":
-            inner, text = draw(tests(type_, of_missing=False))
+            inner, text = draw(value_tests(type_))
             short = not text.startswith(("{", "[", '"', "'"))
             return ("missing or", inner), f"missing or {text}" if short else f"{{missing or: {text}}}"
+        case _:
+            return draw(value_tests(type_))
+
+
+@st.composite
+def value_tests(draw: DrawFn, type_: str) -> tuple[oracle.Test, str]:
+    words = ["is", "is", "none"]
+    words += ["order"] * 6 if is_numeric(type_) else ["text"] * 3 if type_ == "text" else []
+    words += ["temporal"] * 20 if type_ in ("date", "datetime") else []
+    match draw(st.sampled_from(words)):
         case "order":
             return draw(orders(literals(type_)))
         case "text":
