@@ -128,9 +128,7 @@ def test_every_rule_speaks_english_and_german_and_fills_in_every_field(base: Rul
     facts = base.facts(Dossier(id="K1", records=(subject,)), now=NOW)
     match = Match(rule=id_, subject=subject.ref)
 
-    said = {
-        language: base.advise(match, facts, opened_at=NOW, language=language).say for language in ("en", "de")
-    }
+    said = {language: base.advise(match, facts, opened_at=NOW, language=language).say for language in ("en", "de")}
 
     assert rule.title.keys() == rule.then.say.keys() == said.keys()
     assert rule.title["en"] != rule.title["de"]
