@@ -21,7 +21,7 @@ from rules.rulebase import Decision, RuleBase
 from tests.rules import oracle
 from tests.rules.strategies import TICK, Case, Company, cases, companies, starts
 
-EXAMPLES = int(os.environ.get("RELANCE_EQUIVALENCE_EXAMPLES", "160"))  # rule bases in each of four tests
+EXAMPLES = int(os.environ.get("RELANCE_EQUIVALENCE_EXAMPLES", "130"))  # rule bases in each of four tests
 CUSTOMERS, MOMENTS = 6, 3  # of each rule base
 FAR = timedelta(days=3 * 365)
 LAST_MONTH = datetime(9999, 12, 1, tzinfo=UTC)  # of the calendar: at its very end business time cannot be counted
