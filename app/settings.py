@@ -41,6 +41,8 @@ class Mail(BaseModel):
     sender: str = "relance@localhost.localdomain"
     name: str = "Relance"
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    connections: Annotated[int, Field(ge=1, le=100)] = 4
+    mails_per_connection: Annotated[int, Field(ge=1)] = 100
 
     def server(self) -> SmtpServer:
         """Raises ValueError where the sender is no address."""
@@ -52,6 +54,8 @@ class Mail(BaseModel):
             password=self.password.get_secret_value() if self.password else None,
             tls=self.tls,
             timeout_s=self.timeout_s,
+            connections=self.connections,
+            mails_per_connection=self.mails_per_connection,
         )
 
     @field_validator("sender")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 
-from bench import engines, import_, sweep
+from bench import delivery, engines, import_, sweep
 
 BENCHMARKS: Mapping[str, Callable[[], None]] = {
     "engines": engines.main,
     "sweep": sweep.main,
     "import": import_.main,
+    "delivery": delivery.main,
 }
 
 

@@ -70,11 +70,15 @@ class NewDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What a notifier is given: a destination and the exact bytes."""
+    """What a notifier is given: a destination and the exact bytes.
+
+    `sender`: where a bounce goes, which can name the delivery (VERP); without one, to the notifier's own address.
+    """
 
     destination: str
     message_id: str
     body: bytes
+    sender: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,7 @@ class SendError(Exception):
 
     `permanent`: do not try again. `uncertain`: it may have been taken after all, the answer never came.
     `server_down`: no fault of this message, the others would fail too. `phase` names the step, e.g. "rcpt".
+    `retry_after_s`: this destination asked to be left alone for so long; the others did not.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class SendError(Exception):
         permanent: bool = False,
         uncertain: bool = False,
         server_down: bool = False,
+        retry_after_s: float | None = None,
         code: int | None = None,
         phase: str,
     ) -> None:
@@ -106,6 +112,7 @@ class SendError(Exception):
         self.permanent = permanent
         self.uncertain = uncertain
         self.server_down = server_down
+        self.retry_after_s = retry_after_s
         self.code = code
         self.phase = phase
 

@@ -1,4 +1,4 @@
-"""What every notifier is: a line that is opened once and then takes one message after the other."""
+"""What every notifier is: a line that is opened once and then takes messages, several at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from domain.delivery import Message, Receipt
 
 
 class Line(Protocol):
-    """An open way to the other side. One message at a time; after a failure the next one may be sent."""
+    """An open way to the other side. After a failure the next message may be sent."""
+
+    @property
+    def width(self) -> int:
+        """How many messages at once make sense. More wait for their turn."""
+        ...
 
     async def send(self, message: Message) -> Receipt:
         """Raises `SendError`, which says what to do next."""

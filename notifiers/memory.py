@@ -13,9 +13,10 @@ from notifiers.addresses import checked
 
 @dataclass(slots=True)
 class MemoryNotifier:
-    """`sent` holds what was taken, in order. It is its own line."""
+    """`sent` holds what was taken, in order. It is its own line, as wide as one says."""
 
     sent: list[Message] = field(default_factory=list[Message])
+    width: int = 1
     _failures: deque[SendError] = field(default_factory=deque[SendError])
 
     def fail(self, error: SendError, *, times: int = 1) -> None:

@@ -14,7 +14,7 @@ from jinja2 import FileSystemLoader, StrictUndefined, select_autoescape
 from jinja2.sandbox import SandboxedEnvironment
 
 from domain.delivery import Reminder
-from notifiers.words import FALLBACK, WORDS, Words
+from notifiers.words import FALLBACK, WORDS
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -32,7 +32,7 @@ def render(reminder: Reminder) -> Rendered:
     context = {
         "r": reminder,
         "t": words,
-        "why": _why(reminder, words),
+        "why": words.reason(reminder),
         "sent_to": words.sent_to[reminder.role].format(recipient=reminder.recipient),
     }
     page = _environment().get_template("reminder.html.j2").render(context)
@@ -41,13 +41,6 @@ def render(reminder: Reminder) -> Rendered:
         html=_inliner().inline(page),
         text=_environment().get_template("reminder.txt.j2").render(context),
     )
-
-
-def _why(reminder: Reminder, words: Words) -> str:
-    """The reason in words that name the stake, once."""
-    if reminder.stake is None or reminder.stake in reminder.why:
-        return reminder.why
-    return f"{reminder.why} {words.at_stake.format(stake=reminder.stake)}"
 
 
 @cache

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from domain.delivery import Reminder
+
 FALLBACK = "en"
 
 
@@ -28,6 +30,13 @@ class Words:
     trace: str
     because: Mapping[str, str]  # by role: why this person
     sent_to: Mapping[str, str]  # by role, with {recipient}
+    closed: Mapping[str, str]  # by the state of the recommendation, with {name} where a person closed it
+
+    def reason(self, reminder: Reminder) -> str:
+        """Why, in words that name the stake once."""
+        if reminder.stake is None or reminder.stake in reminder.why:
+            return reminder.why
+        return f"{reminder.why} {self.at_stake.format(stake=reminder.stake)}"
 
 
 WORDS: Mapping[str, Words] = {
@@ -60,6 +69,11 @@ WORDS: Mapping[str, Words] = {
             "lead": "Sent to {recipient} because your team owns this customer.",
             "named": "Sent to {recipient} because a rule names you.",
         },
+        closed={
+            "done": "Done by {name}.",
+            "dismissed": "Marked as not relevant by {name}.",
+            "resolved": "No longer needed: what it was about has changed.",
+        },
     ),
     "de": Words(
         verdicts={"win": "GEWINNEN", "hold": "HALTEN", "let go": "LOSLASSEN"},
@@ -89,6 +103,11 @@ WORDS: Mapping[str, Words] = {
             "manager": "Gesendet an {recipient}, weil eine Ihnen unterstellte Person diesen Kunden betreut.",
             "lead": "Gesendet an {recipient}, weil Ihr Team diesen Kunden betreut.",
             "named": "Gesendet an {recipient}, weil eine Regel Sie nennt.",
+        },
+        closed={
+            "done": "Erledigt von {name}.",
+            "dismissed": "Von {name} als nicht relevant markiert.",
+            "resolved": "Nicht mehr nötig: Der Anlass ist weggefallen.",
         },
     ),
     "fr": Words(
@@ -120,6 +139,11 @@ WORDS: Mapping[str, Words] = {
             "lead": "Envoyé à {recipient} parce que votre équipe suit ce client.",
             "named": "Envoyé à {recipient} parce qu’une règle vous désigne.",
         },
+        closed={
+            "done": "Terminé par {name}.",
+            "dismissed": "Marqué comme non pertinent par {name}.",
+            "resolved": "Plus nécessaire : le motif a disparu.",
+        },
     ),
     "it": Words(
         verdicts={"win": "CONQUISTARE", "hold": "MANTENERE", "let go": "LASCIARE"},
@@ -149,6 +173,11 @@ WORDS: Mapping[str, Words] = {
             "manager": "Inviato a {recipient} perché questo cliente è seguito da una persona che Le fa capo.",
             "lead": "Inviato a {recipient} perché il Suo team segue questo cliente.",
             "named": "Inviato a {recipient} perché una regola La nomina.",
+        },
+        closed={
+            "done": "Fatto da {name}.",
+            "dismissed": "Segnato come non rilevante da {name}.",
+            "resolved": "Non più necessario: il motivo è venuto meno.",
         },
     ),
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.delivery import Delivery, Message, SendError
 from domain.person import People, Person
@@ -22,6 +24,7 @@ from store.session import Database
 
 log = logging.getLogger("relance.dispatch")
 
+RETRY_AFTER_LIMIT_S = 86_400.0  # a server that asks for longer is asked again tomorrow
 LEASE_S = 600.0  # for a batch; whoever takes longer finds its fence gone and sends no more
 
 
@@ -117,20 +120,37 @@ async def dispatch_due(
     if not claimed:
         return outcome
     known = people.load(db)
-    async with notifier.open() as line:
-        for position, delivery in enumerate(claimed):
-            if stop():
-                break
+    waiting = deque(claimed)
+
+    async def work(line: Line) -> None:
+        while waiting and not stop() and not outcome.server_down:
+            delivery = waiting.popleft()
             try:
                 await _deliver(db, postman, line, delivery, known, outcome, now=now)
             except SendError as failure:
+                if outcome.server_down and failure.server_down and not failure.uncertain:
+                    waiting.append(delivery)  # somebody met the closed door before: one attempt is enough to know
+                    continue
                 _record(db, delivery, failure, outcome, now=now)
-                if failure.server_down:
-                    # The others would meet the same closed door: they stay due, with no attempt counted.
-                    outcome.server_down = True
-                    _give_back(db, claimed[position + 1 :])
-                    break
+                outcome.server_down |= failure.server_down
+
+    async with notifier.open() as line:
+        await _all(work(line) for _ in range(min(line.width, len(claimed))))
+    if outcome.server_down:
+        # The others would meet the same closed door: they stay due, with no attempt counted.
+        _give_back(db, waiting)
     return outcome
+
+
+async def _all(works: Iterable[Coroutine[None, None, None]]) -> None:
+    """Each to its end; where one fails, none of the others is left behind."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _deliver(
@@ -164,6 +184,8 @@ def _record(db: Database, delivery: Delivery, failure: SendError, outcome: Dispa
         outcome.unknown += 1
         return
     again = None if failure.permanent else next_attempt(delivery.attempts + 1, now=now)
+    if again is not None and failure.retry_after_s is not None:
+        again = max(again, now + timedelta(seconds=min(failure.retry_after_s, RETRY_AFTER_LIMIT_S)))
     if again is not None:
         outbox.retry(db, delivery, due_at=again, error=failure)
         outcome.retried += 1
@@ -173,6 +195,6 @@ def _record(db: Database, delivery: Delivery, failure: SendError, outcome: Dispa
     outcome.failed += 1
 
 
-def _give_back(db: Database, deliveries: Sequence[Delivery]) -> None:
+def _give_back(db: Database, deliveries: Iterable[Delivery]) -> None:
     for delivery in deliveries:
         outbox.retry(db, delivery, due_at=delivery.due_at)

@@ -67,13 +67,14 @@ WRONG = {
         '[mail]\nhosst = "x"\n',
         {},
         'setting mail.hosst: there is no such setting; did you mean "host"? allowed: host, port, username, password, '
-        "tls, sender, name, timeout_s (set in relance.toml)",
+        "tls, sender, name, timeout_s, connections, mails_per_connection (set in relance.toml)",
     ),
     "unknown key in the environment": (
         "",
         {"MAIL__HOSST": "x"},
         'setting mail.hosst: there is no such setting; did you mean "host"? allowed: host, port, username, password, '
-        "tls, sender, name, timeout_s (set in environment variable RELANCE_MAIL__HOSST)",
+        "tls, sender, name, timeout_s, connections, mails_per_connection "
+        "(set in environment variable RELANCE_MAIL__HOSST)",
     ),
     "wrong type": (
         'tick_s = "often"\n',
