@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 
-import holidays
-
 YEARS = range(1900, 2101)  # those that laws and tables of lunar calendars say anything about
 
 
@@ -34,10 +32,14 @@ class DaysOff:
 @lru_cache(maxsize=4096)
 def _public(country: str, region: str | None, year: int) -> Set[date]:
     """What is made up for on a weekday when it falls on a weekend is there too, on that weekday."""
+    import holidays  # only offices that keep holidays pay for it
+
     return frozenset(holidays.country_holidays(country, subdiv=region, years=year))
 
 
 def regions_of(country: str) -> tuple[str, ...] | None:
     """The regions with holidays of their own; None: no such country."""
+    import holidays
+
     found = holidays.list_supported_countries(include_aliases=True).get(country)
     return None if found is None else tuple(found)
