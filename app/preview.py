@@ -10,7 +10,7 @@ from domain.delivery import Channel, Delivery, DeliveryState
 from domain.recommendation import Match, Recommendation, recommendation_id
 from domain.record import RecordRef
 from notifiers.render import render
-from rules.problems import suggestion
+from rules.problems import unknown
 from store import dossiers, people, rulebases
 
 ANYBODY = "reader@example.com"  # stands for the reader where the rule reaches nobody
@@ -39,7 +39,7 @@ def preview_mail(
     base = house.base
     rule = base.by_id.get(rule_id)
     if rule is None:
-        raise NothingToShow(f'there is no rule "{rule_id}"; {suggestion(rule_id, base.by_id) or ""}'.rstrip("; "))
+        raise NothingToShow(unknown("rule", rule_id, base.by_id))
     dossier = dossiers.load(house.db, customer)
     if dossier is None:
         raise NothingToShow(f'there is no customer "{customer}"')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 
@@ -48,6 +48,22 @@ class People:
     def by_email(self, address: str) -> Person | None:
         folded = address.casefold()
         return next((p for p in self.by_id.values() if p.email.casefold() == folded), None)
+
+    def addressees(self, names: Iterable[str], *, nobody: str | None) -> tuple[tuple[str, str], ...]:
+        """(id, address) of everyone that names reach: people who are still there, and bare addresses.
+
+        Where that is nobody, `nobody`: who gets what belongs to nobody.
+        """
+        reached = tuple(self._reached(names))
+        return reached or tuple(self._reached([nobody] if nobody else []))
+
+    def _reached(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+        for name in names:
+            person = self.get(name)
+            if person is not None:
+                yield person.id, person.email
+            elif "@" in name:
+                yield name, name
 
     def team(self, name: str) -> tuple[Person, ...]:
         return tuple(sorted((p for p in self.by_id.values() if p.team == name), key=lambda p: p.id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -18,10 +18,8 @@ class Quiet(StrEnum):
     """Why somebody does not hear now."""
 
     PAUSED = "paused"
-    MUTED = "muted the rule"
     NIGHT = "quiet hours"
     DAY_OFF = "a day off"
-    CAP = "the day's number of reminders is reached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +27,12 @@ class Wishes:
     """What a person asked for. Times of day are those of the person's own clock.
 
     `quiet`: from when to when not to be disturbed; over midnight where it ends before it begins. `days`: the days of
-    the week on which reminders come, Monday is 0. `paused_until`: nothing before then. `muted`: rules whose reminders
-    are not wanted. `daily_cap`: reminders a day, the most valuable first; the rest is named in the digest.
+    the week on which reminders come, Monday is 0. `paused_until`: nothing before then.
     """
 
     quiet: tuple[time, time] | None = None
     days: frozenset[int] = EVERY_DAY
     paused_until: datetime | None = None
-    muted: frozenset[str] = field(default_factory=frozenset[str])
-    daily_cap: int | None = None
 
     def hears_from(self, moment: datetime, *, zone: ZoneInfo, days_off: Container[date] = ()) -> datetime:
         """The first moment, from this one on, at which the person may be disturbed. `NEVER`: not within a year."""

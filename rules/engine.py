@@ -17,7 +17,8 @@ import durable_rules_engine as durable
 
 from domain.calendar import At
 from rules.coding import NO, YES, Coder, Coding, Native, Question, Terms
-from rules.model import Fact, Facts
+from rules.compiled import Hit
+from rules.model import Facts
 from rules.rule import Relation, Rule, Tie
 
 RULES_PER_RULESET = 32  # large rulesets hang when they are built
@@ -28,8 +29,6 @@ BEGIN, END = "~begin", "~end"  # the sentinels: END fires last, so its absence s
 SHADOW = "!"  # marks the copies of facts on which `unless` is read; the n-th `with` reads copies marked n
 
 Pattern: TypeAlias = dict[str, Any]
-Hit: TypeAlias = tuple[int, Fact]
-"""(index of the rule, the subject)"""
 Found: TypeAlias = set[tuple[int, int]]
 """The same with the subject's identity: two records may bear one id"""
 

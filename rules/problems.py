@@ -117,6 +117,12 @@ class BadRules(Exception):
         self.problems = problems
 
 
+def unknown(what: str, word: str, known: Collection[str]) -> str:
+    """The sentence about a name that nothing bears: `there is no rule "quotes"; did you mean ...`"""
+    help_ = suggestion(word, known)
+    return f'there is no {what} "{word}"' + (f"; {help_}" if help_ else "")
+
+
 def suggestion(word: str, allowed: Collection[str], *, shown: int = 12) -> str | None:
     """The way out of a misspelt word: the nearest allowed one, and the whole list where it is short."""
     if not allowed:

@@ -288,9 +288,9 @@ class RuleReader:
                 place=node.at,
             )
         every = parse_span(match[1], node.at.within(match[1]))
-        if every.count == 0 or match[2] == "0":
-            if every.count:
-                raise Wrong(code="R201", message="never repeats", help="leave `repeat` out", place=node.at)
+        if every.count and match[2] == "0":
+            raise Wrong(code="R201", message="never repeats", help="leave `repeat` out", place=node.at)
+        if every.count == 0:
             raise Wrong(code="R201", message="repeats without pause", help="as in every 14 days", place=node.at)
         return Repeat(every=every, at_most=int(match[2]) if match[2] else None)
 

@@ -19,7 +19,8 @@ from domain.calendar import At, Calendar, Span, Unit
 from domain.person import People
 from domain.record import CUSTOMER, Record
 from rules.advice import Adviser
-from rules.engine import Engine, Hit
+from rules.compiled import Hit
+from rules.engine import Engine
 from rules.loader import Checked
 from rules.model import Date, DateTime, Enum, Fact, Facts, FieldKey, FieldType, Number, Value, YesNo
 from rules.operators import (

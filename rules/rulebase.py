@@ -13,8 +13,8 @@ from domain.person import People
 from domain.recommendation import Advice, Match
 from domain.record import CUSTOMER, Dossier, RecordRef, Timeline
 from rules.advice import Adviser
-from rules.compiled import Compiled, compile_rules, work_out
-from rules.engine import Disagreement, Engine, EngineFailure, Hit
+from rules.compiled import Compiled, Hit, compile_rules, work_out
+from rules.engine import Disagreement, Engine, EngineFailure
 from rules.explain import Explainer, Reason
 from rules.horizon import Horizon
 from rules.model import Fact, Facts, Model, Unreadable
@@ -84,6 +84,11 @@ class RuleBase:
         return {}
 
     @cached_property
+    def _clocked_kinds(self) -> frozenset[str]:
+        """The kinds that have fields which time alone may change."""
+        return frozenset(kind for kind, _, _ in self.compiled.clocked)
+
+    @cached_property
     def _index(self) -> Mapping[str, int]:
         return {rule.id: index for index, rule in enumerate(self.rules)}
 
@@ -126,9 +131,8 @@ class RuleBase:
         known = facts.moments.get(at.now)
         if known is not None:
             return known
-        clocked = {kind for kind, _, _ in self.compiled.clocked}
         of = {
-            kind: [dict(fact) for fact in records] if kind in clocked else records
+            kind: [dict(fact) for fact in records] if kind in self._clocked_kinds else records
             for kind, records in facts.recorded.items()
         }
         moved = replace(facts, at=at, of=of, index={})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -76,7 +76,7 @@ def foresee(
         for match in sorted(running.keys() - set(decision.matches), key=lambda m: m.key):
             began, _ = running.pop(match)
             yield replace(began, at=decision.now, day=day, event=Happening.RESOLVED, held_back_by=())
-        for wanted in _wanted(rulebase, decision, people, nobody):
+        for wanted in _wanted(rulebase, decision, nobody):
             began, heard = running.setdefault(wanted.match, (wanted, set[str]()))
             late = tuple(who for who in wanted.to if who not in heard)
             if began is wanted:
@@ -87,11 +87,12 @@ def foresee(
                 heard.update(late)
 
 
-def _wanted(rulebase: RuleBase, decision: Decision, people: People, nobody: str | None) -> Iterator[Event]:
+def _wanted(rulebase: RuleBase, decision: Decision, nobody: str | None) -> Iterator[Event]:
     """What holds at one moment, as if it were raised then."""
     held = rulebase.held_back(decision.matches, decision.limited)
     for match in decision.matches:
         named = rulebase.recipients(match, decision.facts)
+        addressees = decision.facts.people.addressees(named, nobody=nobody)
         yield Event(
             at=decision.now,
             day=decision.facts.at.today,
@@ -99,14 +100,9 @@ def _wanted(rulebase: RuleBase, decision: Decision, people: People, nobody: str 
             dossier=decision.dossier,
             match=match,
             reach=decision.limited.get(match, Reach.LIVE),
-            to=_known(named, people) or _known([nobody] if nobody else [], people),
+            to=tuple(who for who, _ in addressees),
             held_back_by=held.get(match, ()),
         )
-
-
-def _known(names: Iterable[str], people: People) -> tuple[str, ...]:
-    """Those a reminder can be sent to: people who are still there, and bare addresses."""
-    return tuple(name for name in names if people.get(name) or "@" in name)
 
 
 # --- many customers ---

@@ -143,9 +143,9 @@ class _Episodes:
             new = recommendation.id in self.raised or recommendation.id in self.readdressed
             if not new or not self._audible(recommendation):
                 continue
-            reached = False
-            for person, address in self._addressees(recommendation):
-                reached = True
+            known, nobody = self.circumstances.people, self.circumstances.nobody
+            addressees = known.addressees(recommendation.advice.to, nobody=nobody)
+            for person, address in addressees:
                 yield NewDelivery(
                     recommendation=recommendation.id,
                     person=person,
@@ -153,7 +153,7 @@ class _Episodes:
                     occurrence=FIRST,
                     due_at=self.circumstances.now,
                 )
-            if not reached:
+            if not addressees:
                 self.unaddressed.append(recommendation.id)
 
     def _audible(self, recommendation: Recommendation) -> bool:
@@ -162,17 +162,3 @@ class _Episodes:
         silent = self.base.by_id[recommendation.rule].rollout.stage is Stage.SHADOW
         held = bool(recommendation.advice.held_back_by)
         return recommendation.state is State.OPEN and not (snoozed or silent or held)
-
-    def _addressees(self, recommendation: Recommendation) -> Iterator[tuple[str, str]]:
-        """(person's id, address) of everyone it reaches; where that is nobody, of who gets what belongs to nobody."""
-        nobody = self.circumstances.nobody
-        reached = [who for name in recommendation.advice.to if (who := self._reach(name))]
-        fallback = self._reach(nobody) if nobody else None
-        yield from reached or ([fallback] if fallback else [])
-
-    def _reach(self, name: str) -> tuple[str, str] | None:
-        """A person by id, or an address that belongs to no person; None for anyone who left or never was."""
-        person = self.circumstances.people.get(name)
-        if person is not None:
-            return person.id, person.email
-        return (name, name) if "@" in name else None

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, event
 
+from store.migrations import check_schema
 from store.session import Database, StoreUnavailable
 
 
@@ -22,6 +23,20 @@ def connect_read_only(url: str) -> Database:
         return Database.connect(read_only.render_as_string(hide_password=False))
     event.listen(db.engine, "begin", _read_only)
     return db
+
+
+def open_read_only(url: str) -> Database:
+    """The store, through connections that cannot write, with its schema as this version needs it.
+
+    Raises ValueError where the address cannot be read, `StoreUnavailable`, `SchemaOutdated`.
+    """
+    store = connect_read_only(url)
+    try:
+        check_schema(store)
+    except Exception:
+        store.close()
+        raise
+    return store
 
 
 def _read_only(connection: Connection) -> None:

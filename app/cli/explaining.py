@@ -52,14 +52,14 @@ def explain(
     from app.settings import load_settings
     from app.wiring import utc_now
     from rules.loader import load
-    from rules.problems import suggestion
+    from rules.problems import unknown
 
     if lang is not None and lang not in SAYS:
         raise CommandError(f'--lang "{lang}": there are words in {" and ".join(SAYS)}')
     rulebase = load(rules or load_settings().rules)
     found = rulebase.by_id.get(rule)
     if found is None:
-        raise CommandError(f'there is no rule "{rule}"; {suggestion(rule, rulebase.by_id) or ""}'.rstrip("; "))
+        raise CommandError(unknown("rule", rule, rulebase.by_id))
     now = moment(at, "--at") if at else utc_now()
     if source:
         say(rulebase.source(found))

@@ -136,13 +136,12 @@ def _known() -> tuple[People | None, Looked | None]:
         note(f"people and data were not looked at: {failure}")
         return None, None
     from store import people
-    from store.migrations import SchemaOutdated, check_schema
-    from store.readonly import connect_read_only
+    from store.migrations import SchemaOutdated
+    from store.readonly import open_read_only
     from store.session import StoreUnavailable
 
     try:
-        with connect_read_only(database) as store:
-            check_schema(store)
+        with open_read_only(database) as store:
             known, looked = people.load(store), _looked(store)
     except (StoreUnavailable, SchemaOutdated, ValueError) as failure:
         note(f"people and data were not looked at: {failure}")

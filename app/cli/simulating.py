@@ -67,7 +67,7 @@ def simulate(
     from app.cli.outlook import print_csv, print_document, print_summary, print_table
     from app.settings import load_settings
     from rules.loader import load
-    from rules.problems import suggestion
+    from rules.problems import unknown
 
     if by is not None and format_ is Format.JSON:
         raise CommandError("--by goes with --format text and csv: the JSON document holds every table")
@@ -79,7 +79,7 @@ def simulate(
     settings = load_settings()
     rulebase = load(settings.rules)
     if rule is not None and rule not in rulebase.by_id:
-        raise CommandError(f'there is no rule "{rule}"; {suggestion(rule, rulebase.by_id) or ""}'.rstrip("; "))
+        raise CommandError(unknown("rule", rule, rulebase.by_id))
     events = by is By.EVENT or format_ is Format.JSON
     with Simulation.over(rulebase, only=rule, since=begin, until=until, keep_events=events) as simulation:
         with _store(settings) as store:
@@ -95,20 +95,15 @@ def simulate(
     _end(simulation, in_words=format_ is not Format.JSON)
 
 
-@contextmanager
-def _store(settings: Settings) -> Generator[Database]:
+def _store(settings: Settings) -> Database:
     """The settings' database, through connections that cannot write."""
     from app.settings import SettingsError
-    from store.migrations import check_schema
-    from store.readonly import connect_read_only
+    from store.readonly import open_read_only
 
     try:
-        store = connect_read_only(settings.database)
+        return open_read_only(settings.database)
     except ValueError as refusal:
         raise SettingsError(f"setting database: {refusal}") from None
-    with store:
-        check_schema(store)
-        yield store
 
 
 # --- running ---
