@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email import message_from_bytes, policy
 from pathlib import Path
-from threading import Event
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -57,7 +56,9 @@ class Mailbox:
         return "250 OK"
 
 
-def run(*, customers: int, port: int, seed: int, out: Path | None, stop_signal: Callable[[], Event]) -> None:
+def run(
+    *, customers: int, port: int, seed: int, out: Path | None, stop_signal: Callable[[], Callable[[], None]]
+) -> None:
     """Everything, until the stop signal; with `out` the mails go into that folder and nothing keeps running."""
     if out is not None:
         _make_empty(out)
@@ -161,7 +162,9 @@ def _leave(out: Path, mailbox: Mailbox) -> None:
     say(f"the mails are in {out}/")
 
 
-def _serve(house: House, mailbox: Mailbox, listener: socket.socket, stop_signal: Callable[[], Event]) -> None:
+def _serve(
+    house: House, mailbox: Mailbox, listener: socket.socket, stop_signal: Callable[[], Callable[[], None]]
+) -> None:
     app = create_app(house.services())
     app.include_router(create_mailbox(lambda: tuple(mailbox.mails)))
     worker = house.worker(now=utc_now())
@@ -169,4 +172,4 @@ def _serve(house: House, mailbox: Mailbox, listener: socket.socket, stop_signal:
     with worker.at_work(Clock(time=utc_now), tick_s=TICK_S), serving(app, listener):
         say(f"\nThe mailbox is open:\n\n  {address(listener)}/mailbox\n")
         note("Ctrl-C ends the demo and leaves nothing behind")
-        stopped.wait()
+        stopped()

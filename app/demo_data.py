@@ -226,7 +226,7 @@ class _Story:
             self.opportunity(sale, decided, lead=lead)
 
     def opportunity(self, sale: _Sale, opened: datetime, *, lead: str | None = None) -> None:
-        sent = opened + self.days(2, 14)
+        sent = opened + self.days(*self.weighted({(2, 14): 92, (25, 70): 8}))  # some lie for a while
         patience = self.weighted({(2, 13): 56, (15, 80): 44})  # days until the customer answers
         answered = sent + self.days(*patience)
         if opened > self.now:

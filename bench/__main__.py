@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 
-from bench import delivery, engines, import_, sweep
+from bench import authoring, delivery, engines, import_, sweep
 
 BENCHMARKS: Mapping[str, Callable[[], None]] = {
+    "authoring": authoring.main,
     "engines": engines.main,
     "sweep": sweep.main,
     "import": import_.main,

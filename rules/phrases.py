@@ -95,8 +95,8 @@ class Grammar:
             if match := re.match(opening, text):
                 rest = text[match.end() :]
                 return read(self, rest, at.within(rest))
-        for phrase in PHRASES:
-            match = _pattern(phrase).fullmatch(text.strip())
+        for phrase, pattern in _patterns():
+            match = pattern.fullmatch(text.strip())
             if match is None:
                 continue
             if self._takes(phrase):
@@ -177,7 +177,7 @@ class Grammar:
     def _short(self, word: str, at: Place) -> list[Value]:
         """A literal outside the long form, where words that read like a test are a mistake."""
         like_a_test = word in PRESENCE or any(re.match(opening, word) for opening in OPENINGS)
-        if isinstance(self.type, Text) and (like_a_test or any(_pattern(p).fullmatch(word.strip()) for p in PHRASES)):
+        if isinstance(self.type, Text) and (like_a_test or any(p.fullmatch(word.strip()) for _, p in _patterns())):
             help_ = f'for the words themselves write {{is: "{word}"}} or {{not: "{word}"}}'
             raise Wrong(code="R201", message=f'"{word}" reads like a test', help=help_, place=at.within(word))
         return self._literal(word, at)
@@ -304,6 +304,10 @@ def _holes(phrase: Phrase) -> Iterator[str]:
 
 
 @cache
+def _patterns() -> tuple[tuple[Phrase, re.Pattern[str]], ...]:
+    return tuple((phrase, _pattern(phrase)) for phrase in PHRASES)
+
+
 def _pattern(phrase: Phrase) -> re.Pattern[str]:
     parts = re.split(r"(\{\w+\})", phrase.words)
     names = iter("abcdef")

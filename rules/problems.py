@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from rapidfuzz import fuzz, process
 
@@ -50,9 +51,8 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where in a file: line and column count from 1; `length` characters are marked."""
+class Place(NamedTuple):
+    """Where in a file: line and column count from 1; `length` characters are marked. Every node of a file has one."""
 
     file: str
     line: int
@@ -64,7 +64,7 @@ class Place:
     def within(self, word: str) -> Place:
         """The last occurrence of a word in what this place marks; the place itself where it does not stand there."""
         offset = self.text[self.column - 1 : self.column - 1 + self.length].rfind(word)
-        return replace(self, column=self.column + offset, length=len(word)) if offset >= 0 and word else self
+        return self._replace(column=self.column + offset, length=len(word)) if offset >= 0 and word else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

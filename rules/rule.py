@@ -284,6 +284,13 @@ class RuleTest:
     steps: tuple[Step, ...]
     place: Place
 
+    def fields(self) -> frozenset[FieldKey]:
+        """Every field that it gives to a record, at the beginning or later."""
+        given = (self.given, *(step.change for step in self.steps))
+        return frozenset(
+            (kind, name) for of in given for kind, records in of.items() for record in records for name in record
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:

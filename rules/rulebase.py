@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -17,8 +17,8 @@ from rules.compiled import Compiled, Hit, compile_rules, work_out
 from rules.engine import Disagreement, Engine, EngineFailure
 from rules.explain import Explainer, Reason
 from rules.horizon import Horizon
-from rules.model import Fact, Facts, Model, Unreadable
-from rules.rule import Reach, Rule, Stage
+from rules.model import Fact, Facts, FieldKey, Model, Unreadable
+from rules.rule import Derived, Reach, Rule, Stage
 from rules.strata import Classified, Strata
 from rules.vocabulary import Company
 from rules.wording import Wording
@@ -102,6 +102,16 @@ class RuleBase:
         strata = self.strata.behind(rule.fields())
         setters = (setter for step in strata.steps if isinstance(step, Classified) for setter in step.rules)
         return compile_rules([rule, *(setter for setter in setters if setter is not rule)], strata).source
+
+    def given(self, fields: Set[FieldKey]) -> RuleBase:
+        """The same where these fields are what is recorded, also those that would be worked out."""
+        derived = fields & {step.key for step in self.strata.steps if isinstance(step, Derived)}
+        if not derived:
+            return self
+        kinds = self.model.kinds.values()
+        left = {(kind.name, name) for kind in kinds for name in kind.derived} - derived
+        model = Model.of({kind.name: kind.fields for kind in kinds}, self.model.zone, derived=left)
+        return replace(self, model=model, strata=self.strata.without(derived))
 
     # --- facts ---
 

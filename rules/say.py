@@ -175,26 +175,26 @@ def _template(text: str) -> Template:
 
 def references(text: str) -> Iterator[tuple[str, ...]]:
     """Every name a sentence uses, with the fields that follow it. Raises `BadTemplate`."""
-    tree = _closed(text)
-    inner = {id(node.node) for node in tree.find_all(nodes.Getattr)}
-    for node in tree.find_all((nodes.Name, nodes.Getattr)):
-        if id(node) not in inner:
+    parts = _parts(text)
+    inner = {id(node.node) for node in parts if isinstance(node, nodes.Getattr)}
+    for node in parts:
+        if isinstance(node, nodes.Name | nodes.Getattr) and id(node) not in inner:
             yield _path(node)
 
 
-def _closed(text: str) -> nodes.Template:
-    """The sentence's tree, holding nothing but names, fields and known filters."""
+def _parts(text: str) -> list[nodes.Node]:
+    """Everything in the sentence's tree: names, fields and known filters, nothing else."""
     environment = _environment()
     try:
-        tree = environment.parse(text)
+        parts = list(environment.parse(text).find_all(nodes.Node))
     except TemplateError as failure:
         raise BadTemplate(failure.message or "cannot be read") from None
-    for node in tree.find_all(nodes.Node):
+    for node in parts:
         if isinstance(node, nodes.Filter) and (node.name not in FILTERS or node.args or node.dyn_args):
             raise BadTemplate(f'"{node.name}" is not a filter; there are: {", ".join(FILTERS)}')
         if not isinstance(node, ALLOWED):
             raise BadTemplate(f"a sentence holds fields and filters only, not {type(node).__name__.lower()}")
-    return tree
+    return parts
 
 
 def _path(node: nodes.Node) -> tuple[str, ...]:

@@ -214,15 +214,15 @@ class _Reader:
         if at.text[at.column - 1 : at.column] == "!":
             help_ = 'comparisons are words: "not active", "none of draft, active", "above 5"'
             self.problems.error("Y001", at, "a word with ! before it is a YAML tag", help_)
+        if isinstance(raw, yaml.ScalarNode):
+            if "\0" in raw.value:
+                self.problems.error("Y001", at, "holds a null character", "delete it")
+            return Scalar(text=str(raw.value).replace("\0", ""), quoted=bool(raw.style), at=at)
         inside = parents | {id(raw)}
         if isinstance(raw, yaml.MappingNode):
             return self.mapping(raw, at, depth, inside)
-        if isinstance(raw, yaml.SequenceNode):
-            return Sequence(items=tuple(self.node(n, depth=depth + 1, parents=inside) for n in raw.value), at=at)
-        assert isinstance(raw, yaml.ScalarNode)
-        if "\0" in raw.value:
-            self.problems.error("Y001", at, "holds a null character", "delete it")
-        return Scalar(text=str(raw.value).replace("\0", ""), quoted=bool(raw.style), at=at)
+        assert isinstance(raw, yaml.SequenceNode)
+        return Sequence(items=tuple(self.node(n, depth=depth + 1, parents=inside) for n in raw.value), at=at)
 
     def mapping(self, raw: yaml.MappingNode, at: Place, depth: int, parents: frozenset[int]) -> Mapping:
         entries: list[tuple[Scalar, Node]] = []

@@ -66,6 +66,14 @@ class Strata:
                 needed.update(step.reads())
         return replace(self, steps=tuple(step for step in self.steps if step.key in needed))
 
+    def without(self, fields: Set[FieldKey]) -> Strata:
+        """All but the steps that work these fields out."""
+        return replace(
+            self,
+            steps=tuple(step for step in self.steps if step.key not in fields),
+            clocked={key: tested for key, tested in self.clocked.items() if key not in fields},
+        )
+
     def kinds(self) -> Set[str]:
         """The kinds of records that the steps look at."""
         return {kind for step in self.steps for kind in _kinds(step)}

@@ -113,6 +113,7 @@ def _kept() -> Generator[None]:
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 

@@ -6,9 +6,10 @@ import logging
 import signal
 import sys
 import textwrap
-import threading
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler.worker import Worker
+
+HEARS_WITHIN_S = 0.5  # the system may hand a signal to any thread, which does not wake the one that waits for it
 
 
 def worker(
@@ -44,10 +47,10 @@ def worker(
         if once:
             _work_once(running, now=now, as_json=as_json)
             return
-        stopped = _stop_signal()
+        stopped = stop_signal()
         with running.at_work(Clock(time=utc_now), tick_s=settings.tick_s):
             note("worker running; Ctrl-C ends it")
-            stopped.wait()
+            stopped()
 
 
 def _work_once(running: Worker, *, now: datetime, as_json: bool) -> None:
@@ -101,14 +104,14 @@ def serve(
     settings = load_settings()
     with open_store(settings) as store, listening(host, port) as listener:
         house = House.build(settings, store)
-        stopped = _stop_signal()
+        stopped = stop_signal()
         with ExitStack() as work:
             if not no_worker:
                 running = house.worker(now=utc_now())
                 work.enter_context(running.at_work(Clock(time=utc_now), tick_s=settings.tick_s))
             work.enter_context(serving(create_app(house.services()), listener))
             note(f"Relance on {address(listener)}; Ctrl-C ends it")
-            stopped.wait()
+            stopped()
 
 
 def demo(
@@ -127,7 +130,7 @@ def demo(
     from app.demo import run
 
     _log_to_stderr()
-    run(customers=customers, port=port, seed=seed, out=out if once else None, stop_signal=_stop_signal)
+    run(customers=customers, port=port, seed=seed, out=out if once else None, stop_signal=stop_signal)
 
 
 def doctor(
@@ -157,12 +160,18 @@ def doctor(
         stop(Exit.FINDINGS)
 
 
-def _stop_signal() -> threading.Event:
-    """Set by Ctrl-C or SIGTERM from now on."""
-    stopped = threading.Event()
+def stop_signal() -> Callable[[], None]:
+    """From now on Ctrl-C and SIGTERM are waited for by what this returns."""
+    come = SimpleQueue[None]()  # may be put to in the middle of its own `get`, where the lock of an Event is held
     for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stopped.set())
-    return stopped
+        signal.signal(name, lambda *_: come.put(None))
+
+    def wait() -> None:
+        while True:
+            with suppress(Empty):
+                return come.get(timeout=HEARS_WITHIN_S)
+
+    return wait
 
 
 def _log_to_stderr() -> None:

@@ -103,7 +103,8 @@ def test_evaluate_prints_one_document_and_nothing_else(evaluate):
                         "until": None,
                     },
                     {
-                        "condition": "unless opportunity: {contract: this, type: renewal, stage: won}",
+                        "condition": "unless opportunity: {contract: this, type: renewal, stage: won, "
+                        "closed_on: missing or in the last 6 months}",
                         "value": [],
                         "holds": True,
                         "until": None,
@@ -207,7 +208,8 @@ def test_without_json_a_person_can_read_it(evaluate):
         "    ✓ end_date: in the next 90 days  (2027-01-07)\n"
         "    ✓ auto_renews: no  (no)\n"
         "    ✓ unless opportunity: {contract: this, type: renewal, stage: open}  (none)\n"
-        "    ✓ unless opportunity: {contract: this, type: renewal, stage: won}  (none)\n"
+        "    ✓ unless opportunity: {contract: this, type: renewal, stage: won, "
+        "closed_on: missing or in the last 6 months}  (none)\n"
         "1 recommendation for 1 customer\n"
     )
 

@@ -48,7 +48,7 @@ def check(relance):
 
 def test_a_rule_base_without_problems_says_so(relance):
     said = relance("rules", "check", "base")
-    assert (said.code, said.out) == (0, "6 rules read, no problems\n")
+    assert (said.code, said.out) == (0, "8 rules read, no problems\n")
 
 
 def test_the_rules_of_the_settings_are_checked_unless_others_are_named(relance):
@@ -108,14 +108,14 @@ def test_bad_rules_are_shown_with_their_place_and_the_way_out(check, case):
 def test_every_problem_is_found_in_one_pass(check):
     text = RULE.replace("lifetime_value", "lifetime_valu").replace("due: today", "due: todai").replace("win", "wim")
     said = check(text)
-    assert said.out.splitlines()[-1].endswith("6 rules read, 3 errors, 0 warnings")
+    assert said.out.splitlines()[-1].endswith("8 rules read, 3 errors, 0 warnings")
 
 
 def test_problems_as_json_are_one_document(check):
     said = check(RULE.replace("lifetime_value", "lifetime_valu"), "--format", "json")
     assert said.code == 1
     assert said.document == {
-        "rules": 6,
+        "rules": 8,
         "problems": [
             {
                 "code": "R101",
@@ -129,7 +129,7 @@ def test_problems_as_json_are_one_document(check):
             }
         ],
     }
-    assert check(TESTED, "--format", "json").document == {"rules": 7, "problems": []}
+    assert check(TESTED, "--format", "json").document == {"rules": 9, "problems": []}
 
 
 def test_problems_for_github_are_one_annotation_each(check):
@@ -173,7 +173,7 @@ def test_a_test_beside_a_rule_that_fails_is_a_problem_at_its_place(check):
         "   15 |     expect: nothing\n"
         "      |             ^^^^^^^\n"
         "      = help: change the rule, or what the test expects of it\n\n"
-        "7 rules read, 1 error, 0 warnings\n"
+        "9 rules read, 1 error, 0 warnings\n"
     )
 
 
@@ -186,7 +186,7 @@ def test_warnings_are_shown_and_change_the_exit_code_only_when_that_is_asked_for
         "    1 | rule: big-customer\n"
         "      | ^^^^\n"
         "      = help: add one to `tests`, as in - {name: ..., today: ..., given: ..., expect: ...}\n\n"
-        "7 rules read, 0 errors, 1 warning\n"
+        "9 rules read, 0 errors, 1 warning\n"
     )
     assert check(RULE, "--strict").code == 1
     assert check(TESTED, "--strict").code == 0
@@ -224,7 +224,7 @@ def test_without_a_database_it_says_what_it_did_not_look_at_and_makes_none(check
 )
 def test_a_database_that_cannot_be_used_never_fails_a_check(relance, url, why):
     said = relance.having(DATABASE=url)("rules", "check", "base")
-    assert (said.code, said.out) == (0, "6 rules read, no problems\n")
+    assert (said.code, said.out) == (0, "8 rules read, no problems\n")
     assert said.err.startswith("people and data were not looked at: ")
     assert why in said.err
     assert "hunter2" not in said.err
@@ -284,7 +284,7 @@ def test_fields_that_no_record_has_are_warned_of_with_how_many_were_looked_at(co
 def test_the_tests_beside_the_rules_are_played(relance):
     relance.writes("own/rule.yaml", TESTED)
     said = relance("rules", "test", "base", "own")
-    assert (said.code, said.out, said.err) == (0, "38 tests of 7 rules, 0 failed\n", "")
+    assert (said.code, said.out, said.err) == (0, "51 tests of 9 rules, 0 failed\n", "")
 
 
 def test_only_rules_and_tests_with_a_word_in_their_name(relance):
@@ -293,8 +293,8 @@ def test_only_rules_and_tests_with_a_word_in_their_name(relance):
     def played(name):
         return relance("rules", "test", "base", "own", "-k", name).out
 
-    assert played("big-customer") == "2 tests of 7 rules, 0 failed\n"
-    assert played("above a thousand") == "1 test of 7 rules, 0 failed\n"
+    assert played("big-customer") == "2 tests of 9 rules, 0 failed\n"
+    assert played("above a thousand") == "1 test of 9 rules, 0 failed\n"
     relance("rules", "test", "base", "-k", "nosuch").refuses('error: no rule and no test has "nosuch" in its name')
 
 
@@ -304,7 +304,7 @@ def test_a_failing_test_says_where_it_stands_and_what_is_different(relance):
     assert (said.code, said.err) == (1, "")
     assert said.out == (
         "own/rule.yaml:15: big-customer: stays quiet below: on 2026-11-23 expected nothing, open is K1\n"
-        "2 tests of 7 rules, 1 failed\n"
+        "2 tests of 9 rules, 1 failed\n"
     )
 
 
@@ -314,7 +314,7 @@ def test_coverage_lists_the_conditions_that_no_test_ever_made_false(relance):
     said = relance("rules", "test", "base", "own", "--coverage")
     assert said.code == 0
     assert said.out == (
-        "38 tests of 7 rules, 0 failed\nNo test ever made these false:\n  big-customer: segment: corporate\n"
+        "51 tests of 9 rules, 0 failed\nNo test ever made these false:\n  big-customer: segment: corporate\n"
     )
     hint = relance("rules", "test", "base", "own")
     assert hint.err == "not every condition was made false by a test (1); --coverage lists them\n"
@@ -340,13 +340,13 @@ def test_the_doctor_counts_what_is_found_and_names_the_worst(company):
     untested = RULE.replace("above 1000", "between 9 and 3")
     assert diagnosis(untested) == (
         "warning",
-        "7 rules, 0 errors, 2 warnings; the worst: pack/rule.yaml:5: "
+        "9 rules, 0 errors, 2 warnings; the worst: pack/rule.yaml:5: "
         'W501 big-customer can never be true: lifetime_value is never "between 9 and 3"',
         "run: relance rules check",
     )
     assert diagnosis(TESTED.replace("lifetime_value: 999", "lifetime_value: 1999")) == (
         "error",
-        "7 rules, 1 error, 0 warnings; the worst: pack/rule.yaml:15: "
+        "9 rules, 1 error, 0 warnings; the worst: pack/rule.yaml:15: "
         "R404 stays quiet below: on 2026-11-23 expected nothing, open is K1",
         "run: relance rules check",
     )

@@ -436,7 +436,7 @@ def test_after_ctrl_c_the_program_answers_to_it_as_before(simulate):
 def test_what_cannot_be_simulated_is_refused_with_the_way_out(company, simulate):
     simulate("contract-expirin").refuses(
         'error: there is no rule "contract-expirin"; did you mean "contract-expiring"? allowed: complaint-open, '
-        "contract-expiring, contract-in-a-week, lead-unworked, order-late, payment-overdue, quote-stalled"
+        "contract-expiring, contract-in-a-week, lead-unworked, negative-margin, opportunity-idle, order-late, payment-overdue, quote-stalled"
     )
     simulate(since="noon").refuses('error: --from "noon" is not a moment; write one like 2026-11-23T09:00:00+01:00')
     simulate(since="9999-12-01T00:00:00Z").refuses("error: --days 90 goes beyond the year 9999")

@@ -412,7 +412,8 @@ def test_a_preview_of_nothing_is_refused(company):
 
     preview("contract-expirin").refuses(
         'error: there is no rule "contract-expirin"; did you mean "contract-expiring"? allowed: complaint-open, '
-        "contract-expiring, lead-unworked, order-late, payment-overdue, quote-stalled"
+        "contract-expiring, lead-unworked, negative-margin, opportunity-idle, order-late, payment-overdue, "
+        "quote-stalled"
     )
     preview(customer="K9").refuses('error: there is no customer "K9"')
     preview("lead-unworked").refuses("error: K1 has no lead")

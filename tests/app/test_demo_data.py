@@ -140,7 +140,9 @@ def test_every_rule_with_a_clock_finds_more_in_the_coming_weeks(demo: DemoCompan
     today = matches(demo, rulebase, now=NOW)
     later = {match for weeks in (2, 4, 6) for match in matches(demo, rulebase, now=NOW + timedelta(weeks=weeks))}
     counts = per_rule(rulebase, later - today)
-    assert min(counts[rule.id] for rule in rulebase.rules if rulebase.strata.moves_rule(rule)) >= 3, counts
+    clocked = {rule.id for rule in rulebase.rules if rulebase.strata.moves_rule(rule)}
+    in_years = {"negative-margin"}  # whose clock asks how long somebody has been a customer
+    assert min(counts[rule] for rule in clocked - in_years) >= 3, counts
 
 
 def test_what_a_rule_says_can_be_said_of_everyone_it_finds(demo: DemoCompany, rulebase: RuleBase) -> None:

@@ -29,7 +29,7 @@ def test_where_everything_is_well_each_check_says_so(well):
     assert (said.code, said.err) == (0, "")
     assert said.out == (
         "ok       settings: readable, 1 signing key\n"
-        "ok       rules: 6 rules, no errors\n"
+        "ok       rules: 8 rules, no errors\n"
         f"ok       mail: {LOOPBACK}:{well.post.port} answers\n"
         f"ok       database: {well.relance.settings['DATABASE']} answers, its schema is current\n"
         "ok       people: 1 known\n"

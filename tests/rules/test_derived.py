@@ -682,3 +682,35 @@ def test_every_circle_is_found_and_what_is_outside_still_worked_out(tmp_path: Pa
     assert [code for code, _, _ in found(problems(tmp_path, source(derived)))] == ["R302", "R302"]
     steps = check([tmp_path / "rules.yaml"]).rulebase.strata.steps
     assert ("customer", "e") in [step.key for step in steps]
+
+
+def test_a_test_may_give_what_is_worked_out_in_place_of_the_records_behind_it(tmp_path: Path) -> None:
+    (tmp_path / "1-rule.yaml").write_text(
+        "model: {customer: {spent: number}}\n---\nrule: big\nfor each: customer\nwhen: {spent: at least 5}\n"
+        + THEN
+        + """
+tests:
+  - {name: enough, today: 2026-11-23, given: {customer: {spent: 5}}, expect: {raised: K1}}
+  - name: more and more
+    given: {customer: {spent: 4}}
+    story:
+      - {on: 2026-11-23, expect: nothing}
+      - {on: 2026-11-24, change: {customer: {id: K1, spent: 6}}, expect: {raised: K1}}
+"""
+    )
+    (tmp_path / "2-company.yaml").write_text(
+        "model:\n  invoice: {pieces: number}\n  customer: {spent: {add: [half, half]}, half: {sum: invoice.pieces}}\n"
+    )
+    checked = check([tmp_path / "1-rule.yaml", tmp_path / "2-company.yaml"])
+    assert [str(problem) for problem in checked.problems] == []
+    (rule,) = checked.rulebase.rules
+
+    outcomes = [run_test(checked.rulebase, rule, test) for test in rule.tests]
+
+    assert [outcome.failures for outcome in outcomes] == [(), ()]
+    invoice = Record(kind="invoice", id="R1", customer="K1", fields={"pieces": "3"})
+    dossier = Dossier(
+        id="K1", records=(Record(kind="customer", id="K1", customer=None, fields={"spent": "1"}), invoice)
+    )
+    assert [m.rule for m in checked.rulebase.decide(dossier, now=NOW).matches] == ["big"]  # six, whatever is recorded
+    checked.rulebase.engine.close()

@@ -30,12 +30,13 @@ BASE = {
         manager; while it is open, whatever is tagged sales or pitch is held back for the same customer.
     """,
     ("contract-expiring", "en"): """
-        For each contract whose status is active, whose end date is in the next 90 days and that does not
-        renew automatically, unless there is an opportunity for it whose type is renewal and whose stage is
-        open, or there is an opportunity for it whose type is renewal and whose stage is won: tell the owner
-        to win the customer: call, or else hand over to inside sales; due in 4 business days. At stake is
-        the contract's annual value; it reminds again every 14 days, at most 3 times; after 5 business days
-        it goes to the owner's manager.
+        For each contract whose status is active, whose end date is in the next 90 days and that
+        does not renew automatically, unless there is an opportunity for it whose type is renewal
+        and whose stage is open, or there is an opportunity for it whose type is renewal, whose
+        stage is won and whose date closed is missing or was in the last 6 months: tell the owner to
+        win the customer: call, or else hand over to inside sales; due in 4 business days. At stake
+        is the contract's annual value; it reminds again every 14 days, at most 3 times; after 5
+        business days it goes to the owner's manager.
     """,
     ("lead-unworked", "en"): """
         For each lead whose status is new and whose date created was more than 4 business hours ago, unless
@@ -43,6 +44,22 @@ BASE = {
         chat and in the inbox to win the customer: call, or else hand over to inside sales; due today. At
         stake is the lead's expected value; it reminds again every business day, at most 5 times; after 4
         business hours it goes to the team lead.
+    """,
+    ("negative-margin", "en"): """
+        For each customer whose "margin 12m" is below CHF 0, whose "margin negative years" is at
+        least 3 and whose "since" was more than 3 years ago, unless there is an opportunity of this
+        customer whose stage is open and whose amount is above CHF 20,000: tell the owner's manager
+        in the digest to let the customer go: call; due in 10 business days. At stake is the
+        customer's "margin 12m"; it reminds again every 6 months, at most 2 times; while it is open,
+        whatever is tagged pitch is held back for the same customer.
+    """,
+    ("opportunity-idle", "en"): """
+        For each opportunity whose stage is open and whose date opened was more than 21 days ago,
+        unless there is an interaction for it whose date was in the last 21 days, or there is a
+        quote for it whose status is open: tell the owner to win the customer: call, or else hand
+        over to inside sales; due in 2 business days. At stake is the opportunity's amount; it
+        reminds again every 10 days, at most 3 times; after 10 business days it goes to the owner's
+        manager.
     """,
     ("order-late", "en"): """
         For each order whose status is open and whose promised date has passed, unless there is a delivery
@@ -73,13 +90,14 @@ BASE = {
         für denselben Kunden zurückgehalten, was mit sales oder pitch gekennzeichnet ist.
     """,
     ("contract-expiring", "de"): """
-        Für jeden Vertrag, dessen Status aktiv ist, dessen Ende in den nächsten 90 Tagen liegt und der sich
-        nicht automatisch verlängert, es sei denn, es gibt dazu eine Verkaufschance, deren Typ Verlängerung
-        ist und deren Phase offen ist, oder es gibt dazu eine Verkaufschance, deren Typ Verlängerung ist und
-        deren Phase gewonnen ist, geht an den Betreuer die Empfehlung, den Kunden zu gewinnen: anrufen oder
-        sonst an inside sales übergeben; fällig in 4 Arbeitstagen. Es geht um das, was unter «Jahreswert»
-        steht; erinnert wird erneut im Abstand von 14 Tagen, höchstens 3-mal; nach 5 Arbeitstagen geht sie
-        an den Vorgesetzten des Betreuers.
+        Für jeden Vertrag, dessen Status aktiv ist, dessen Ende in den nächsten 90 Tagen liegt und
+        der sich nicht automatisch verlängert, es sei denn, es gibt dazu eine Verkaufschance, deren
+        Typ Verlängerung ist und deren Phase offen ist, oder es gibt dazu eine Verkaufschance, deren
+        Typ Verlängerung ist, deren Phase gewonnen ist und deren «geschlossen am» fehlt oder in den
+        letzten 6 Monaten lag, geht an den Betreuer die Empfehlung, den Kunden zu gewinnen: anrufen
+        oder sonst an inside sales übergeben; fällig in 4 Arbeitstagen. Es geht um das, was unter
+        «Jahreswert» steht; erinnert wird erneut im Abstand von 14 Tagen, höchstens 3-mal; nach 5
+        Arbeitstagen geht sie an den Vorgesetzten des Betreuers.
     """,
     ("lead-unworked", "de"): """
         Für jeden Interessenten, dessen Status neu ist und dessen «erstellt am» vor mehr als 4
@@ -88,6 +106,23 @@ BASE = {
         gewinnen: anrufen oder sonst an inside sales übergeben; fällig heute. Es geht um das, was unter
         «erwarteter Wert» steht; erinnert wird erneut im Abstand von 1 Arbeitstag, höchstens 5-mal; nach 4
         Arbeitsstunden geht sie an die Teamleitung.
+    """,
+    ("negative-margin", "de"): """
+        Für jeden Kunden, dessen «Marge 12 Monate» unter CHF 0 liegt, dessen «Jahre mit negativer
+        Marge» mindestens 3 ist und dessen «seit» vor mehr als 3 Jahren war, es sei denn, es gibt
+        eine Verkaufschance dieses Kunden, deren Phase offen ist und deren Betrag über CHF 20’000
+        liegt, geht an den Vorgesetzten des Betreuers in der Sammelmail die Empfehlung, den Kunden
+        loszulassen: anrufen; fällig in 10 Arbeitstagen. Es geht um das, was unter «Marge 12 Monate»
+        steht; erinnert wird erneut im Abstand von 6 Monaten, höchstens 2-mal; solange sie offen
+        ist, wird für denselben Kunden zurückgehalten, was mit pitch gekennzeichnet ist.
+    """,
+    ("opportunity-idle", "de"): """
+        Für jede Verkaufschance, deren Phase offen ist und deren «eröffnet am» vor mehr als 21 Tagen
+        war, es sei denn, es gibt dazu einen Kontakt, dessen «am» in den letzten 21 Tagen lag, oder
+        es gibt dazu eine Offerte, deren Status offen ist, geht an den Betreuer die Empfehlung, den
+        Kunden zu gewinnen: anrufen oder sonst an inside sales übergeben; fällig in 2 Arbeitstagen.
+        Es geht um das, was unter «Betrag» steht; erinnert wird erneut im Abstand von 10 Tagen,
+        höchstens 3-mal; nach 10 Arbeitstagen geht sie an den Vorgesetzten des Betreuers.
     """,
     ("order-late", "de"): """
         Für jeden Auftrag, dessen Status offen ist und dessen «zugesagt auf» vorbei ist, es sei denn, es

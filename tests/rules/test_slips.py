@@ -120,12 +120,3 @@ def test_a_rollout_alone_needs_a_rule_to_change(tmp_path: Path) -> None:
 def test_a_rollout_is_not_blamed_for_the_rule_it_changes(tmp_path: Path) -> None:
     rule = f"rule: renewal\nfor each: custmer\n{THEN}\n"
     assert problems(tmp_path, rule, "rule: renewal\nrollout: draft\n") == ['1 R100 no kind "custmer"']
-
-
-def test_what_is_worked_out_cannot_be_given_to_a_test(tmp_path: Path) -> None:
-    text = (
-        "model: {contract: {size: number}, customer: {v: {max: contract.size}}}\n---\n"
-        f"rule: a\nfor each: customer\n{THEN}\n"
-        "tests: [{name: given, today: 2026-11-24, given: {customer: {v: 5}}, expect: nothing}]\n"
-    )
-    assert problems(tmp_path, text) == ["1 R201 v of customer is derived, it cannot be given"]
