@@ -69,8 +69,8 @@ def _person(id_: str, name: str, office: str, language: str, manager: str | None
 PEOPLE = (
     _person("regula", "Regula Ammann", "zurich", "de", None),
     _person("beat", "Beat Kälin", "zurich", "de", "regula"),
-    _person("chantal", "Chantal Rochat", "zurich", "en", "regula"),
-    _person("luca", "Luca Bernasconi", "zurich", "de", "regula"),
+    _person("chantal", "Chantal Rochat", "zurich", "fr", "regula"),
+    _person("luca", "Luca Bernasconi", "zurich", "it", "regula"),
     _person("anna", "Anna Grüter", "zurich", "de", "regula"),
     _person("dana", "Dana Whitfield", "new-york", "en", "regula"),
     _person("marcus", "Marcus O’Neill", "new-york", "en", "dana"),

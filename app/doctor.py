@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from app.chats import chats
 from app.cli.output import counted
 from app.settings import Settings, SettingsError
 from app.wiring import open_store
-from domain.delivery import DeliveryState, SendError
-from notifiers.smtp import SmtpNotifier, SmtpServer
+from domain.delivery import Channel, DeliveryState, Purpose
+from notifiers.addresses import Refusal, deliverable
 from rules.loader import check
-from rules.problems import Problems, Severity
+from rules.problems import Problems, Severity, unknown
 from rules.review import review
-from store import due, outbox, people
+from store import due, followups, outbox, people, suppressions
 from store.migrations import SchemaOutdated
 from store.session import Database, StoreUnavailable
 
 LATE = timedelta(minutes=5)  # a worker that runs is never further behind
-SHOWN = 5  # customers that could not be evaluated, each with its reason
+SHOWN = 5  # of what may be wrong with many customers or people
 
 
 class Health(StrEnum):
@@ -41,13 +41,18 @@ class Finding:
 
 
 def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
-    """Every examination, those that cannot be made included. Nothing is changed and no mail is sent."""
+    """Settings, rules, chats, the database and what waits in it, whatever cannot be examined included.
+
+    Nothing is changed. What concerns mail is in `app.mail_checks`.
+    """
     yield _keys(settings)
     yield _rules(settings)
-    yield _mail(settings)
+    yield from _chats(settings)
+    yield _heartbeat(settings)
     try:
         with open_store(settings) as db:
             yield Finding(check="database", health=Health.OK, says=f"{db} answers, its schema is current")
+            yield from _people(settings, db)
             yield from _store(db, now=now)
     except (StoreUnavailable, SettingsError) as failure:
         yield Finding(check="database", health=Health.ERROR, says=str(failure), do="check the setting `database`")
@@ -85,34 +90,116 @@ def _worst(found: Problems) -> str:
     return f"{counts}; the worst: {worst.place.file}:{worst.place.line}: {worst.code} {worst.message}"
 
 
-def _mail(settings: Settings) -> Finding:
-    server = settings.mail.server()
+# --- chats ---
+
+# The addresses that the settings name, by channel. Slack's bot needs none: it writes to ids.
+NAMED: Mapping[Channel, Callable[[Settings], Mapping[str, object]]] = {
+    Channel.SLACK_WEBHOOK: lambda settings: settings.slack.webhooks,
+    Channel.TEAMS: lambda settings: settings.teams.webhooks,
+    Channel.MATTERMOST: lambda settings: settings.mattermost.webhooks,
+    Channel.APPRISE: lambda settings: settings.apprise.urls,
+}
+
+
+def chat_problem(settings: Settings, chat: str) -> str | None:
+    """Why nothing can be sent to a place in a chat, as in `Person.chat`; None: it can."""
+    kind, _, place = chat.partition(":")
+    if kind not in (Channel.SLACK, *NAMED) or not place:
+        return (
+            f"this is no place in a chat; write slack:U024BE7LH, or {', '.join(NAMED)} with a name, as in teams:sales"
+        )
+    if kind == Channel.SLACK:
+        return None if settings.slack.token else "slack is not set up: there is no slack.token"
+    named = NAMED[Channel(kind)](settings)
+    if not named:
+        return f"{kind} is not set up: the settings name no address for it"
+    return None if place in named else unknown(f"{kind} address", place, named)
+
+
+def _chats(settings: Settings) -> Iterator[Finding]:
     try:
-        asyncio.run(_knock(server))
-    except SendError as refusal:
-        do = "check the settings under `mail`"
-        return Finding(check="mail", health=Health.ERROR, says=str(refusal), do=do)
-    return Finding(check="mail", health=Health.OK, says=f"{server.host}:{server.port} answers")
+        known = chats(settings, language="en")
+    except SettingsError as failure:
+        yield Finding(check="chat", health=Health.ERROR, says=str(failure), do="correct it; nothing is sent until then")
+        return
+    yield Finding(check="chat", health=Health.OK, says=f"{', '.join(known) or 'none'} set up")
+    if settings.slack.token and not settings.slack.signing_secret:
+        yield Finding(
+            check="chat",
+            health=Health.WARNING,
+            says="presses of buttons in slack are refused: there is no slack.signing_secret",
+            do="set it to the signing secret on the app's page at Slack, under Basic Information",
+        )
 
 
-async def _knock(server: SmtpServer) -> None:
-    async with SmtpNotifier(server=server).open() as line:
-        await line.check()
+def _heartbeat(settings: Settings) -> Finding:
+    if settings.heartbeat_url:
+        return Finding(check="heartbeat", health=Health.OK, says="set")
+    return Finding(
+        check="heartbeat",
+        health=Health.WARNING,
+        says="not set: nobody is called when the worker stops",
+        do="set `heartbeat_url` to the address of a service that calls you when it is not called any more",
+    )
 
 
-def _store(db: Database, *, now: datetime) -> Iterator[Finding]:
-    known = people.load(db).by_id
+# --- people ---
+
+
+def _people(settings: Settings, db: Database) -> Iterator[Finding]:
+    known = list(people.load(db).by_id.values())
     yield Finding(
         check="people",
         health=Health.OK if known else Health.WARNING,
         says=f"{len(known):,} known",
         do=None if known else "import people: without them reminders reach nobody",
     )
-    late = due.due_count(db, now=now - LATE)
+    unusable = {person: verdict for person in known if isinstance(verdict := deliverable(person.email), Refusal)}
+    if unusable:
+        yield Finding(
+            check="people",
+            health=Health.WARNING,
+            says=f"{len(unusable):,} without a usable address: "
+            + _first([f"{person.id} ({refusal.reason})" for person, refusal in unusable.items()]),
+            do="correct their addresses and import them again",
+        )
+    suppressed = suppressions.of(db, [person.email for person in known])
+    silent = [
+        (person, suppressed[person.email.casefold()]) for person in known if person.email.casefold() in suppressed
+    ]
+    if silent:
+        yield Finding(
+            check="people",
+            health=Health.WARNING,
+            says=f"{len(silent):,} to whom no mail is sent: "
+            + _first([f"{person.id} ({why.reason} on {why.since:%Y-%m-%d})" for person, why in silent]),
+            do="see why, and lift it where the address is right: relance deliveries suppressed",
+        )
+    lost = [(person, problem) for person in known if person.chat and (problem := chat_problem(settings, person.chat))]
+    for person, problem in lost[:SHOWN]:
+        do = "correct the setting, or the person's chat"
+        yield Finding(check="chat", health=Health.WARNING, says=f"{person.id} hears in {person.chat}: {problem}", do=do)
+    if (more := len(lost) - SHOWN) > 0:
+        yield Finding(
+            check="chat", health=Health.WARNING, says=f"{more:,} more people hear in chats that are not set up"
+        )
+
+
+def _first(words: Sequence[str]) -> str:
+    more = f" and {len(words) - SHOWN:,} more" if len(words) > SHOWN else ""
+    return ", ".join(words[:SHOWN]) + more
+
+
+# --- what waits ---
+
+
+def _store(db: Database, *, now: datetime) -> Iterator[Finding]:
+    counts = outbox.counts(db)
+    late = list(_late(db, ready=counts.get(DeliveryState.READY, 0), now=now))
     yield Finding(
         check="worker",
         health=Health.WARNING if late else Health.OK,
-        says=f"{counted(late, 'customer')} overdue by more than 5 minutes" if late else "nothing is late",
+        says=f"{', '.join(late)} overdue by more than 5 minutes" if late else "nothing is late",
         do="run: relance worker" if late else None,
     )
     failed = due.failed(db)
@@ -125,7 +212,6 @@ def _store(db: Database, *, now: datetime) -> Iterator[Finding]:
         )
     if (more := len(failed) - SHOWN) > 0:
         yield Finding(check="customer", health=Health.ERROR, says=f"{more:,} more could not be evaluated")
-    counts = outbox.counts(db)
     stuck = {s: counts[s] for s in (DeliveryState.FAILED, DeliveryState.DEAD, DeliveryState.UNKNOWN) if counts.get(s)}
     yield Finding(
         check="deliveries",
@@ -133,3 +219,18 @@ def _store(db: Database, *, now: datetime) -> Iterator[Finding]:
         says=", ".join(f"{count:,} {state}" for state, count in stuck.items()) or "none is stuck",
         do=f"see them: relance deliveries list{''.join(f' --state {s}' for s in stuck)}" if stuck else None,
     )
+
+
+def _late(db: Database, *, ready: int, now: datetime) -> Iterator[str]:
+    """What should have happened by now. `ready`: how many deliveries are."""
+    before = now - LATE
+    waiting = outbox.overdue(db, before=before, now=now)
+    first = outbox.listing(db, states=[DeliveryState.READY], limit=ready) if waiting and ready else []
+    digests = sum(each.purpose is Purpose.DIGEST and each.due_at < before for each in first)
+    counts = {
+        "customer": due.due_count(db, now=before),
+        "follow-up": followups.overdue(db, before=before),
+        "message": waiting - digests,
+        "digest": digests,
+    }
+    yield from (counted(count, noun) for noun, count in counts.items() if count)

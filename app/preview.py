@@ -1,90 +1,446 @@
-"""The mail that a rule would cause, without sending or recording anything."""
+"""Messages as they would go out, to be looked at or handed over as a test. Nothing of it is recorded."""
 
 from __future__ import annotations
 
+import html
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
+from pydantic import SecretStr
+
+from app.chats import chats
+from app.settings import Settings, Slack, Webhooks
 from app.wiring import House
-from domain.delivery import Channel, Delivery, DeliveryState
-from domain.recommendation import Match, Recommendation, recommendation_id
+from domain.delivery import Channel, Delivery, DeliveryState, HeldBack, Message, PersonalLink, Receipt, Reminder
+from domain.person import People, Person
+from domain.recommendation import Advice, Match, Recommendation, State, recommendation_id
 from domain.record import RecordRef
-from notifiers.render import render
+from notifiers import email
+from notifiers.base import Notifier
+from notifiers.bounces import return_path
+from notifiers.chat import Json, as_json
+from notifiers.links import Links
+from notifiers.render import Rendered, render, render_digest
+from rules.model import Facts
 from rules.problems import unknown
-from store import dossiers, people, rulebases
+from rules.rulebase import RuleBase
+from scheduler.digests import DigestWriter
+from scheduler.reminders import Written
+from store import dossiers, people, recommendations, rulebases
 
 ANYBODY = "reader@example.com"  # stands for the reader where the rule reaches nobody
+ANY_PLACE = "READER"  # the same in a chat
+OPEN_LIMIT = 100_000  # recommendations that are looked through for a digest
+NO_DELIVERY = 0  # the number in the return path of what is no delivery: a report about it is nobody's
+TEST = "[Test]"
+
+MAIL_FORMS = (".html", ".txt", ".eml")
+CHAT_FORMS = (".json",)
 
 
 class NothingToShow(Exception):
-    """There is no such rule, customer or record; the message says which."""
+    """There is no such rule, customer, record or person, or nothing to tell; the message says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a reminder is to be about. `subject`: the record's id, where the customer has several."""
+
+    rule: str
+    customer: str
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A mail. `holds`: whether the rule is true for the subject at that moment."""
+    """A message. `forms`: how it may be written to a file, by the file's ending.
+
+    `to`: an address, or a place as in `Person.chat`. `holds`: whether the rule is true for the subject at that moment.
+    """
 
     subject: str
-    html: str
-    text: str
-    raw: bytes
-    recipient: str
-    holds: bool
+    to: str
+    message: Message
+    forms: Mapping[str, bytes]
+    holds: bool = True
 
 
-def preview_mail(
-    house: House, rule_id: str, customer: str, *, subject: str | None, language: str | None, now: datetime
+def without_secrets(settings: Settings) -> Settings:
+    """The same, with a key to sign links with where there is none: what it signs opens nothing."""
+    key = SecretStr("stands for a key where there is none")
+    return settings if settings.secret_keys else settings.model_copy(update={"secret_keys": [key]})
+
+
+# --- a reminder ---
+
+
+def preview_reminder(
+    house: House,
+    about: About,
+    *,
+    channel: Channel = Channel.EMAIL,
+    to: str | None = None,
+    language: str | None = None,
+    now: datetime,
 ) -> Preview:
-    """Raises `NothingToShow`, and `Unreadable` where the customer's data is."""
+    """The reminder that a rule would cause, for its first reader.
+
+    `to`: whom it goes to instead, as a test: an address, or a place in a chat.
+    Raises `NothingToShow`, `Unreadable` where the customer's data is, and `SettingsError`.
+    """
     base = house.base
-    rule = base.by_id.get(rule_id)
-    if rule is None:
-        raise NothingToShow(unknown("rule", rule_id, base.by_id))
-    dossier = dossiers.load(house.db, customer)
+    if about.rule not in base.by_id:
+        raise NothingToShow(unknown("rule", about.rule, base.by_id))
+    dossier = dossiers.load(house.db, about.customer)
     if dossier is None:
-        raise NothingToShow(f'there is no customer "{customer}"')
+        raise NothingToShow(f'there is no customer "{about.customer}"')
     known = people.load(house.db)
     decision = base.decide(dossier, now=now, people=known)
-    facts = decision.facts
-    matching = [m for m in decision.matches if m.rule == rule_id and subject in (None, m.subject.id)]
-    ids = [str(f["id"]) for f in facts.of.get(rule.subject, ())]
-    if subject is not None and subject not in ids:
-        raise NothingToShow(f"{customer} has no {rule.subject} {subject}; it has {', '.join(ids) or 'none'}")
-    if not ids:
-        raise NothingToShow(f"{customer} has no {rule.subject}")
-    match = matching[0] if matching else Match(rule=rule_id, subject=RecordRef(kind=rule.subject, id=subject or ids[0]))
+    matching = [m for m in decision.matches if m.rule == about.rule and about.subject in (None, m.subject.id)]
+    match = matching[0] if matching else _match(base, about, decision.facts)
     live = rulebases.current(house.db)
-    advice = base.advise(match, facts, opened_at=now, language=language)
     recommendation = Recommendation(
-        id=recommendation_id(dossier=dossier.id, match=match, opened_at=now),
+        id=recommendation_id(
+            dossier=dossier.id, match=match, opened_at=now.astimezone(UTC)
+        ),  # as a worker's clock has it
         dossier=dossier.id,
-        rule=rule_id,
-        rule_version=live.versions.get(rule_id, 1) if live else 1,
+        rule=about.rule,
+        rule_version=live.versions.get(about.rule, 1) if live else 1,
         subject=match.subject,
         opened_at=now,
-        advice=advice,
+        advice=base.advise(match, decision.facts, opened_at=now, language=language),
     )
-    person = next((p for p in advice.to if known.get(p)), "")
-    reader = known.get(person)
-    postman = house.postman()
-    reminder = postman.writer.write(recommendation, dossier, person=person, people=known, now=now, language=language)
-    rendered = render(replace(reminder, recipient=reader.email if reader else ANYBODY))
-    delivery = Delivery(
-        id=0,
-        key="preview",
+    reader = _reader(known, recommendation.advice, channel, to)
+    delivery = _delivery(recommendation, reader, channel=channel, to=to, now=now)
+    written = house.writer().written(
+        recommendation, dossier, person=delivery.person, people=known, now=now, language=language
+    )
+    written = replace(written, reminder=_addressed(written.reminder, delivery.destination, test=to is not None))
+    holds = bool(matching)
+    if channel is not Channel.EMAIL:
+        return _in_chat(house, delivery, written.reminder, holds=holds)
+    if to is not None and reader is not None:  # nothing would ever take its entry out of the calendar again
+        reader = replace(reader, wishes=replace(reader.wishes, calendar=False))
+    return _by_mail(house, delivery, written, reader, holds=holds, now=now)
+
+
+def _match(base: RuleBase, about: About, facts: Facts) -> Match:
+    """What the rule would be about if it held."""
+    kind = base.by_id[about.rule].subject
+    ids = [str(record["id"]) for record in facts.of.get(kind, ())]
+    if about.subject is not None and about.subject not in ids:
+        raise NothingToShow(f"{about.customer} has no {kind} {about.subject}; it has {', '.join(ids) or 'none'}")
+    if not ids:
+        raise NothingToShow(f"{about.customer} has no {kind}")
+    return Match(rule=about.rule, subject=RecordRef(kind=kind, id=about.subject or ids[0]))
+
+
+def _reader(known: People, advice: Advice, channel: Channel, to: str | None) -> Person | None:
+    """Whom the rule reaches first, or who is known by the address or place that it goes to instead."""
+    if to is None:
+        return next((person for person in map(known.get, advice.to) if person), None)
+    if channel is Channel.EMAIL:
+        return known.by_email(to)
+    return next((person for person in known.by_id.values() if person.chat == f"{channel}:{to}"), None)
+
+
+def _delivery(
+    recommendation: Recommendation, reader: Person | None, *, channel: Channel, to: str | None, now: datetime
+) -> Delivery:
+    """One that no outbox holds."""
+    chat, _, place = (reader.chat or "").partition(":") if reader else ("", "", "")
+    if channel is Channel.EMAIL:
+        destination = to or (reader.email if reader else ANYBODY)
+    else:
+        destination = to or (place if chat == channel else ANY_PLACE)
+    return Delivery(
+        id=NO_DELIVERY,
+        key=_number("preview", now),
         recommendation=recommendation.id,
-        person=person,
-        destination=reader.email if reader else ANYBODY,
-        channel=Channel.EMAIL,
+        person=reader.id if reader else to or "",
+        destination=destination,
+        channel=channel,
         occurrence=0,
         state=DeliveryState.READY,
+        wanted_at=now,
         due_at=now,
     )
-    return Preview(
-        subject=rendered.subject,
-        html=rendered.html,
-        text=rendered.text,
-        raw=postman.mail(delivery, recommendation, rendered, reader=reader, now=now),
-        recipient=delivery.destination,
-        holds=bool(matching),
+
+
+def _addressed(reminder: Reminder, to: str, *, test: bool) -> Reminder:
+    mark = f"{TEST} " if test else ""
+    return replace(reminder, recipient=to, subject=f"{mark}{reminder.subject}", title=f"{mark}{reminder.title}")
+
+
+def _by_mail(
+    house: House, delivery: Delivery, written: Written, reader: Person | None, *, holds: bool, now: datetime
+) -> Preview:
+    letter = house.postman().reminder_mail(house.db, delivery, written, reader=reader, now=now)
+    return _mail(render(written.reminder), letter.message, holds=holds)
+
+
+def _in_chat(house: House, delivery: Delivery, reminder: Reminder, *, holds: bool) -> Preview:
+    compose = _composer(house.settings, delivery.channel, language=house.base.company.language)
+    body = compose(reminder, delivery.destination)
+    return _chat(delivery.channel, delivery.destination, reminder.subject, body, holds=holds)
+
+
+def _composer(settings: Settings, channel: Channel, *, language: str) -> Callable[[Reminder, str], bytes]:
+    """What the service composes with, set up or not: no message holds a token or a webhook's address."""
+    somewhere = {"anywhere": SecretStr("https://chat.example.com/")}
+    webhooks = Webhooks(webhooks=somewhere)
+    slack = Slack(token=SecretStr("xoxb-stands-for-one"), webhooks=somewhere)
+    every = settings.model_copy(update={"slack": slack, "teams": webhooks, "mattermost": webhooks})
+    return chats(every, language=language)[channel].compose
+
+
+# --- a digest ---
+
+
+def preview_digest(house: House, person: str, *, language: str | None = None, now: datetime) -> Preview:
+    """The digest that a person would get of everything that is open for them. Raises `NothingToShow`."""
+    db, known = house.db, people.load(house.db)
+    reader = known.get(person)
+    if reader is None:
+        raise NothingToShow(unknown("person", person, known.by_id))
+    found = recommendations.listing(db, state=State.OPEN, limit=OPEN_LIMIT)
+    about = [r for r in found if _is_told(r, reader, known, nobody=house.settings.nobody, now=now)]
+    ids = {recommendation.dossier for recommendation in about}
+    held = {
+        dossier: [r for r in running if r.advice.held_back_by and person in r.advice.to]
+        for dossier, running in recommendations.running(db, ids).items()
+    }
+    digest = DigestWriter(reminders=house.writer()).write(
+        {recommendation.id: HeldBack.CHOSEN for recommendation in about},
+        about,
+        dossiers.load_many(db, ids),
+        held,
+        person=reader,
+        people=known,
+        now=now,
+        language=language,
     )
+    if digest is None:
+        raise NothingToShow(f"nothing is open for {person}: no digest would be sent")
+    rendered = render_digest(digest)
+    return _mail(
+        rendered,
+        _composed(
+            house.settings,
+            rendered,
+            to=reader.email,
+            name=reader.name,
+            unsubscribe=digest.personal[PersonalLink.UNSUBSCRIBE],
+            number=_number("preview", now),
+            now=now,
+        ),
+    )
+
+
+def _is_told(
+    recommendation: Recommendation, person: Person, known: People, *, nobody: str | None, now: datetime
+) -> bool:
+    """Whether the person hears of it: it reaches them, and nobody hid it, no rule and no wish."""
+    advice, snoozed = recommendation.advice, recommendation.snoozed_until
+    if advice.held_back_by or (snoozed is not None and snoozed > now) or recommendation.rule in person.wishes.muted:
+        return False
+    return any(id_ == person.id for id_, _ in known.addressees(advice.to, nobody=nobody))
+
+
+# --- a plain test ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialWords:
+    subject: str
+    works: str
+    through: str
+    sender: str
+    reports: str
+    links: str
+    number: str
+    nothing: str
+
+
+TRIALS: Mapping[str, TrialWords] = {
+    "en": TrialWords(
+        subject="Relance can write to you",
+        works="This works: Relance sent this message as a test, and you are reading it.",
+        through="Sent through",
+        sender="From",
+        reports="If it cannot be delivered, the report goes to",
+        links="Links in reminders lead to",
+        number="Test number",
+        nothing="There is nothing to do.",
+    ),
+    "de": TrialWords(
+        subject="Relance kann Ihnen schreiben",
+        works="Es funktioniert: Relance hat diese Nachricht als Test gesendet, und Sie lesen sie.",
+        through="Gesendet über",
+        sender="Von",
+        reports="Ist sie nicht zustellbar, geht die Meldung an",
+        links="Links in Erinnerungen führen zu",
+        number="Testnummer",
+        nothing="Es ist nichts zu tun.",
+    ),
+    "fr": TrialWords(
+        subject="Relance peut vous écrire",
+        works="Cela fonctionne: Relance a envoyé ce message comme test, et vous le lisez.",
+        through="Envoyé par",
+        sender="De",
+        reports="S’il ne peut être remis, l’avis va à",
+        links="Les liens des rappels mènent à",
+        number="Numéro du test",
+        nothing="Il n’y a rien à faire.",
+    ),
+    "it": TrialWords(
+        subject="Relance può scriverle",
+        works="Funziona: Relance ha inviato questo messaggio come prova, e lei lo sta leggendo.",
+        through="Inviato tramite",
+        sender="Da",
+        reports="Se non può essere recapitato, l’avviso va a",
+        links="I link nei promemoria portano a",
+        number="Numero della prova",
+        nothing="Non c’è nulla da fare.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial(Preview):
+    """`number`: stands in the message, so that it is known again whatever became of its Message-ID."""
+
+    number: str
+
+
+def trial_mail(settings: Settings, to: str, *, language: str = "en", now: datetime) -> Trial:
+    """A mail that says what was used to send it. It needs neither rules nor a database. Raises `SettingsError`."""
+    words, mail, number = TRIALS[language], settings.mail, _number("test", now)
+    envelope = _envelope_sender(settings)
+    lines = [
+        (words.through, f"{mail.server()} (TLS: {mail.tls})"),
+        (words.sender, mail.sender),
+        (words.reports, envelope or mail.sender),
+        (words.links, settings.base_url),
+        (words.number, number),
+    ]
+    subject = f"{TEST} {words.subject}"
+    rendered = Rendered(subject=subject, text=_trial_text(words, lines), html=_trial_page(words, lines, language))
+    links = Links(keys=settings.keys(), base_url=settings.base_url).personal(to, address=to, now=now)
+    message = _composed(settings, rendered, to=to, unsubscribe=links[PersonalLink.UNSUBSCRIBE], number=number, now=now)
+    shown = _mail(rendered, message)
+    return Trial(subject=subject, to=to, message=shown.message, forms=shown.forms, number=number)
+
+
+def trial_in_chat(settings: Settings, channel: Channel, to: str, *, language: str = "en", now: datetime) -> Preview:
+    """The same in a chat, in one line and without buttons."""
+    words = TRIALS[language]
+    said = f"{TEST} {words.works} {words.links} {settings.base_url} · {words.nothing}"
+    return _chat(channel, to, f"{TEST} {words.subject}", as_json(IN_CHATS[channel](to, said)))
+
+
+def _trial_text(words: TrialWords, lines: Sequence[tuple[str, str]]) -> str:
+    return "\n".join([words.works, "", *(f"{name}: {value}" for name, value in lines), "", words.nothing, ""])
+
+
+def _trial_page(words: TrialWords, lines: Sequence[tuple[str, str]], language: str) -> str:
+    rows = "<br>\n".join(f"{html.escape(name)}: <strong>{html.escape(value)}</strong>" for name, value in lines)
+    paragraphs = (html.escape(words.works), rows, html.escape(words.nothing))
+    return "\n".join(
+        (
+            f'<!doctype html>\n<html lang="{language}">',
+            f'<head><meta charset="utf-8"><title>{html.escape(words.subject)}</title></head>\n<body>',
+            *(f"<p>{paragraph}</p>" for paragraph in paragraphs),
+            "</body></html>\n",
+        )
+    )
+
+
+IN_CHATS: Mapping[Channel, Callable[[str, str], Json]] = {
+    Channel.SLACK: lambda to, text: {"channel": to, "text": text},
+    Channel.SLACK_WEBHOOK: lambda _, text: {"text": text},
+    Channel.TEAMS: lambda _, text: {
+        "type": "message",
+        "attachments": [
+            {
+                "contentType": "application/vnd.microsoft.card.adaptive",
+                "content": {
+                    "type": "AdaptiveCard",
+                    "version": "1.4",
+                    "body": [{"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text}]}],
+                },
+            }
+        ],
+    },
+    Channel.MATTERMOST: lambda _, text: {"text": text},
+    Channel.APPRISE: lambda _, text: {"title": "Relance", "body": text},
+}
+
+
+# --- handing over ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    """What the other side said, and how long it took, connecting included."""
+
+    receipt: Receipt
+    took_s: float
+
+
+async def hand_over(notifier: Notifier, message: Message) -> HandedOver:
+    """Raises `SendError`."""
+    began = time.monotonic()
+    async with notifier.open() as line:
+        receipt = await line.send(message)
+        return HandedOver(receipt=receipt, took_s=time.monotonic() - began)
+
+
+# --- pieces ---
+
+
+def _composed(
+    settings: Settings,
+    rendered: Rendered,
+    *,
+    to: str,
+    name: str | None = None,
+    unsubscribe: str,
+    number: str,
+    now: datetime,
+) -> Message:
+    sender = settings.mail.sender
+    message_id = email.message_id(number, domain=sender.rpartition("@")[2])
+    body = email.compose(
+        rendered,
+        sender=sender,
+        sender_name=settings.mail.name,
+        to=to,
+        recipient_name=name,
+        message_id=message_id,
+        unsubscribe=unsubscribe,
+        date=now,
+    )
+    return Message(destination=to, message_id=message_id, body=body, sender=_envelope_sender(settings))
+
+
+def _envelope_sender(settings: Settings) -> str | None:
+    bounces = settings.mail.bounces
+    return return_path(bounces, NO_DELIVERY, keys=settings.keys()) if bounces else None
+
+
+def _mail(rendered: Rendered, message: Message, *, holds: bool = True) -> Preview:
+    forms = zip(MAIL_FORMS, (rendered.html.encode(), rendered.text.encode(), message.body), strict=True)
+    return Preview(subject=rendered.subject, to=message.destination, message=message, forms=dict(forms), holds=holds)
+
+
+def _chat(channel: Channel, to: str, subject: str, body: bytes, *, holds: bool = True) -> Preview:
+    message = Message(destination=to, message_id="", body=body)
+    forms = zip(CHAT_FORMS, (body,), strict=True)
+    return Preview(subject=subject, to=f"{channel}:{to}", message=message, forms=dict(forms), holds=holds)
+
+
+def _number(what: str, now: datetime) -> str:
+    return f"{what}-{now:%Y%m%d%H%M%S%f}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Mapping
+from datetime import time
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -13,8 +16,10 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import SettingsError as NotJson
 
+from domain.calendar import Span
+from domain.policy import CatchUp, Late, Policy
 from notifiers.smtp import SmtpServer, Tls
-from rules.problems import suggestion
+from rules.problems import Place, suggestion
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -41,6 +46,8 @@ class Mail(BaseModel):
     sender: str = "relance@localhost.localdomain"
     name: str = "Relance"
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    bounces: str | None = None  # the address that bounces go to, each with a number of its own in it
+    bounce_mailbox: SecretStr | None = None  # where they arrive: imaps://, maildir: or mbox:
     connections: Annotated[int, Field(ge=1, le=100)] = 4
     mails_per_connection: Annotated[int, Field(ge=1)] = 100
 
@@ -58,11 +65,48 @@ class Mail(BaseModel):
             mails_per_connection=self.mails_per_connection,
         )
 
-    @field_validator("sender")
+    @field_validator("sender", "bounces")
     @classmethod
-    def _an_address(cls, value: str) -> str:
-        SmtpServer(host="", port=25, sender=value)
+    def _an_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            SmtpServer(host="", port=25, sender=value)
         return value
+
+
+class Slack(BaseModel):
+    """A bot by its token, or incoming webhooks by name. `signing_secret`: for the buttons under a bot's messages."""
+
+    model_config = {"extra": "forbid"}
+
+    token: SecretStr | None = None
+    signing_secret: SecretStr | None = None
+    webhooks: dict[str, SecretStr] = {}
+    api: str = "https://slack.com/api"
+
+
+class Webhooks(BaseModel):
+    """A chat's incoming webhooks, by name."""
+
+    model_config = {"extra": "forbid"}
+
+    webhooks: dict[str, SecretStr] = {}
+
+
+class Apprise(BaseModel):
+    """Apprise's addresses, by name."""
+
+    model_config = {"extra": "forbid"}
+
+    urls: dict[str, SecretStr] = {}
+
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "mail": Mail,
+    "slack": Slack,
+    "teams": Webhooks,
+    "mattermost": Webhooks,
+    "apprise": Apprise,
+}
 
 
 class Settings(BaseSettings):
@@ -78,7 +122,16 @@ class Settings(BaseSettings):
     nobody: str | None = None
     tick_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
     processes: Annotated[int | None, Field(ge=0, le=1024)] = None  # as many as cores; 0: decide here, unprotected
+    at_once: Annotated[int | None, Field(ge=1)] = 3  # more reminders for one person at one time become a digest
+    digest_at: time = time(8)
+    catch_up: dict[str, str] = {}  # by rule, "*" for the others: send, collapse, or expire after 2 days
+    heartbeat_url: SecretStr | None = None
+    allowed_networks: list[str] = []
     mail: Mail = Mail()
+    slack: Slack = Slack()
+    teams: Webhooks = Webhooks()
+    mattermost: Webhooks = Webhooks()
+    apprise: Apprise = Apprise()
 
     @field_validator("base_url")
     @classmethod
@@ -102,6 +155,23 @@ class Settings(BaseSettings):
             raise ValueError("each key needs at least 16 characters")
         return value
 
+    @field_validator("catch_up")
+    @classmethod
+    def _readable(cls, value: dict[str, str]) -> dict[str, str]:
+        for rule, said in value.items():
+            try:
+                catch_up(said)
+            except ValueError as refusal:
+                raise ValueError(f"{rule}: {refusal}") from None
+        return value
+
+    @field_validator("allowed_networks")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        for network in value:
+            ip_network(network)
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -122,6 +192,38 @@ class Settings(BaseSettings):
                 f'and set it as {PREFIX}SECRET_KEYS=\'["..."]\' or as secret_keys = ["..."] in {FILE}'
             )
         return [key.get_secret_value() for key in self.secret_keys]
+
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """What may be connected to although it is not public."""
+        return tuple(map(ip_network, self.allowed_networks))
+
+    def policy(self) -> Policy:
+        policies = {rule: catch_up(said) for rule, said in self.catch_up.items()}
+        return Policy(
+            at_once=self.at_once,
+            digest_at=self.digest_at,
+            catch_up=policies,
+            otherwise=policies.get("*", CatchUp()),
+        )
+
+
+def catch_up(said: str) -> CatchUp:
+    """`send`, `collapse` or `expire after 2 days`. Raises ValueError."""
+    word, _, after = " ".join(said.split()).partition(" after ")
+    if word == Late.EXPIRE and after:
+        return CatchUp(late=Late.EXPIRE, after=_span(after))
+    if after or word not in (Late.SEND, Late.COLLAPSE):
+        raise ValueError(f'"{said}" is none of: send, collapse, expire after 2 days')
+    return CatchUp(late=Late(word))
+
+
+def _span(said: str) -> Span:
+    from rules.phrases import Wrong, parse_span  # few have such a setting, and the grammar takes its time
+
+    try:
+        return parse_span(said, Place(file="", line=1, column=1, length=1, text=said))
+    except Wrong as wrong:
+        raise ValueError(f"{wrong.message}; {wrong.help}") from None
 
 
 def settings_file() -> Path:
@@ -151,7 +253,7 @@ def _line(error: ErrorDetails) -> str:
     place = [str(part) for part in error["loc"]]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        fields = Mail.model_fields if place[0] == "mail" else Settings.model_fields
+        fields = SECTIONS[place[0]].model_fields if place[0] in SECTIONS else Settings.model_fields
         message = f"there is no such setting; {suggestion(place[-1], fields)}"
     variables = [PREFIX + "__".join(place[:length]).upper() for length in range(1, len(place) + 1)]
     variable = next((v for v in variables if v in os.environ), None)

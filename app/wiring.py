@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from app.chats import chats
 from app.settings import Settings, SettingsError
-from domain.delivery import Link
-from domain.person import People
+from domain.delivery import Link, PersonalLink
+from domain.followup import NewFollowUp
+from domain.person import People, Person
 from domain.recommendation import Match, Recommendation
 from domain.record import Dossier
+from notifiers.bounces import return_path
 from notifiers.links import Links
+from notifiers.mailbox import opened
 from notifiers.smtp import SmtpNotifier
 from rules.loader import load
 from rules.model import Unreadable
+from rules.rule import Stage, in_language
 from rules.rulebase import RuleBase
-from scheduler.dispatch import Postman
+from scheduler.audit import Auditor
+from scheduler.episodes import planned
 from scheduler.evaluate import Rules
+from scheduler.postman import Postman
 from scheduler.processes import Processes, Unusable, try_out
 from scheduler.reminders import ReminderWriter
+from scheduler.returns import Returns
 from scheduler.worker import Worker
 from store import dossiers, people, rulebases
 from store.migrations import check_schema
 from store.session import Database
-from web.services import Condition, Explanation, Services
+from web.services import Condition, Explanation, LiveRule, Services
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -107,23 +116,56 @@ class House:
         def links(recommendation: str, person: str, now: datetime) -> Mapping[Link, str]:
             return self.links.for_person(recommendation, person, now=now)
 
-        return ReminderWriter(base=self.base, links=links, crm_url=self.settings.crm_url)
+        def personal(person: Person, now: datetime) -> Mapping[PersonalLink, str]:
+            return self.links.personal(person.id, address=person.email, now=now)
+
+        return ReminderWriter(base=self.base, links=links, personal=personal, crm_url=self.settings.crm_url)
 
     def postman(self) -> Postman:
-        mail = self.settings.mail
-        return Postman(writer=self.writer(), sender=mail.sender, name=mail.name)
+        """Raises `SettingsError`."""
+        mail, keys = self.settings.mail, self.settings.keys()
+        bounces = mail.bounces
+        return Postman(
+            writer=self.writer(),
+            sender=mail.sender,
+            name=mail.name,
+            mail=SmtpNotifier(server=mail.server()),
+            chats=chats(self.settings, language=self.base.company.language),
+            return_path=(lambda delivery: return_path(bounces, delivery, keys=keys)) if bounces else None,
+        )
 
     def worker(self, *, now: datetime) -> Worker:
         return Worker(
             db=self.db,
             rules=self.rules(now=now),
             postman=self.postman(),
-            notifier=SmtpNotifier(server=self.settings.mail.server()),
+            policy=self.settings.policy(),
+            auditor=Auditor(db=self.db, heartbeat=self._heartbeat()),
+            returns=self.returns(),
             owner=f"{socket.gethostname()}:{os.getpid()}",
             processes=None if self.settings.processes == 0 else Processes(self.base, count=self.settings.processes),
         )
 
+    def returns(self) -> Returns | None:
+        """Where bounces come back; None where the settings name no mailbox."""
+        mail = self.settings.mail
+        if mail.bounces is None or mail.bounce_mailbox is None:
+            return None
+        url = mail.bounce_mailbox.get_secret_value()
+        return Returns(mailbox=mail.bounces, keys=self.settings.keys(), open=lambda: opened(url))
+
+    def _heartbeat(self) -> Callable[[], None] | None:
+        url = self.settings.heartbeat_url
+        if url is None:
+            return None
+        from notifiers.heartbeat import beat  # few have one, and HTTP takes its time to load
+        from notifiers.http import Outgoing
+
+        outgoing = Outgoing(allowed=self.settings.networks())
+        return lambda: asyncio.run(beat(url.get_secret_value(), outgoing=outgoing))
+
     def services(self) -> Services:
+        secret = self.settings.slack.signing_secret
         return Services(
             clock=utc_now,
             db=self.db,
@@ -131,7 +173,30 @@ class House:
             explain=self.explain,
             language=self.base.company.language,
             zone=self.base.company.zone,
+            followups=self._followups,
+            rules=self._live_rules,
+            slack_signing_secret=secret.get_secret_value() if secret else None,
+            mattermost_keys=self.settings.keys() if self.settings.mattermost.webhooks else (),
         )
+
+    def _followups(self, recommendation: Recommendation, now: datetime) -> Sequence[NewFollowUp]:
+        """What is still to come of a recommendation that is opened again, by the office of its customer's owner."""
+        dossier = dossiers.load(self.db, recommendation.dossier)
+        if dossier is None or recommendation.rule not in self.base.by_id:
+            return ()
+        try:
+            facts = self.base.facts(dossier, now=now, people=people.load(self.db))
+        except Unreadable:
+            return ()
+        return tuple(planned(recommendation, self.base, facts.at.calendar, now=now))
+
+    def _live_rules(self, language: str) -> Sequence[LiveRule]:
+        own = self.base.company.language
+        return [
+            LiveRule(id=rule.id, title=in_language(rule.title, language, own), tags=rule.tags)
+            for rule in self.base.rules
+            if rule.rollout.stage is not Stage.DRAFT
+        ]
 
     def explain(self, recommendation: Recommendation, /, *, language: str, now: datetime) -> Explanation:
         """What the pages behind a link show. Where the rule or the record is gone, what was said when it was raised."""
@@ -158,7 +223,8 @@ class House:
     def _explain(
         self, recommendation: Recommendation, dossier: Dossier, known: People, *, language: str, now: datetime
     ) -> Explanation:
-        reminder = self.writer().write(recommendation, dossier, person="", people=known, language=language, now=now)
+        written = self.writer().written(recommendation, dossier, person="", people=known, language=language, now=now)
+        reminder = written.reminder
         match = Match(rule=recommendation.rule, subject=recommendation.subject)
         facts = self.base.facts(dossier, now=now, people=known)
         wording = self.base.wording(facts, language=language)

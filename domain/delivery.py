@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 
 class Channel(StrEnum):
+    """How a message travels. All but e-mail are chats."""
+
     EMAIL = "email"
+    SLACK = "slack"
+    SLACK_WEBHOOK = "slack-webhook"
+    TEAMS = "teams"
+    MATTERMOST = "mattermost"
+    APPRISE = "apprise"
+
+
+class Purpose(StrEnum):
+    """What a message is for."""
+
+    REMINDER = "reminder"
+    DIGEST = "digest"  # several recommendations to one person
+    WITHDRAWAL = "withdrawal"  # takes back the calendar entry of an earlier mail
+    UPDATE = "update"  # says on an earlier message in a chat that nothing is left to do
 
 
 class DeliveryState(StrEnum):
-    """ready -> leased -> sending -> sent | unknown | ready (retry) | failed | dead | cancelled."""
+    """queued -> ready -> leased -> sending -> sent | unknown | ready (retry) | failed | dead | cancelled | gathered."""
 
+    QUEUED = "queued"  # until its time has come and the person's wishes were asked
     READY = "ready"
     LEASED = "leased"
     SENDING = "sending"  # persisted before the bytes leave
@@ -24,26 +41,35 @@ class DeliveryState(StrEnum):
     FAILED = "failed"  # refused for good
     DEAD = "dead"  # every retry used up
     CANCELLED = "cancelled"  # no longer wanted before it was sent
+    GATHERED = "gathered"  # named in a digest instead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A row of the outbox. `body` holds the exact bytes once they were rendered: a resend is byte-identical."""
+    """A row of the outbox. `body` holds the exact bytes once they were rendered: a resend is byte-identical.
+
+    `recommendation`: None for a digest, which has items. `wanted_at`: when it was first to be sent; `due_at` moves.
+    `entry`: the number of the calendar entry that it brought; `receipt`: what the other side called it.
+    """
 
     id: int
     key: str
-    recommendation: str
+    purpose: Purpose = Purpose.REMINDER
+    recommendation: str | None
     person: str
     destination: str
     channel: Channel
     occurrence: int
     state: DeliveryState
+    wanted_at: datetime
     due_at: datetime
     attempts: int = 0
     fence: int = 0
     lease_until: datetime | None = None
     message_id: str | None = None
     body: bytes | None = None
+    entry: int | None = None
+    receipt: str | None = None
     last_code: int | None = None
     last_phase: str | None = None
     last_error: str | None = None
@@ -60,11 +86,12 @@ class NewDelivery:
     occurrence: int
     due_at: datetime
     channel: Channel = Channel.EMAIL
+    purpose: Purpose = Purpose.REMINDER
 
     @property
     def key(self) -> str:
         """The same occasion has the same key, so queueing twice queues once."""
-        parts = (self.recommendation, self.person, self.channel, str(self.occurrence))
+        parts = (self.purpose, self.recommendation, self.person, str(self.occurrence))
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
@@ -117,6 +144,14 @@ class SendError(Exception):
         self.phase = phase
 
 
+class PersonalLink(StrEnum):
+    """What a reader can open about their own wishes. Signed for one person; opening one changes nothing."""
+
+    SETTINGS = "settings"
+    PAUSE = "pause"
+    UNSUBSCRIBE = "unsubscribe"
+
+
 class Link(StrEnum):
     """What a reader can open from a mail. Each is a signed link of its own; none changes anything by being opened."""
 
@@ -152,4 +187,58 @@ class Reminder:
     recipient: str
     role: str  # why this person: "owner", "manager", "lead", "named"
     links: Mapping[Link, str]
+    personal: Mapping[PersonalLink, str] = field(default_factory=dict[PersonalLink, str])
+    escalation: str | None = None  # "After 5 business days this goes to Anna Frei."
     crm_url: str | None = None
+
+
+class HeldBack(StrEnum):
+    """Why a recommendation is named in a digest instead of having a message of its own."""
+
+    CHOSEN = "chosen"  # the rule or the person wants it so
+    CAP = "cap"  # beyond what the person wants to hear in a day
+    FLOOD = "flood"  # too many at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestItem:
+    """One recommendation as a digest names it."""
+
+    title: str
+    why: str
+    action: str
+    links: Mapping[Link, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestCustomer:
+    """What there is to do at one customer."""
+
+    name: str
+    verdict: str  # a Verdict's value
+    stake: str | None  # "CHF 96,000"
+    overdue: int
+    due: str | None  # "Fri 27 Nov", of what is due first
+    held_back: tuple[tuple[str, str], ...]  # (what a rule holds back, which rule): titles
+    items: tuple[DigestItem, ...]
+    crm_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """Several recommendations to one person, by customer and by value, ready to be laid out. Texts are plain."""
+
+    language: str
+    day: str  # "Monday 23 November 2026"
+    things: int  # recommendations, those of `more` included
+    at_customers: int
+    stake: str | None  # "CHF 212,400", of all
+    due_today: int
+    overdue: int
+    customers: tuple[DigestCustomer, ...]  # the most valuable first
+    more: int  # customers that are not shown
+    more_stake: str | None
+    held_back: Mapping[HeldBack, int]  # how many are here instead of in a message of their own, and why
+    cap: int | None  # how many a day the person wants to hear
+    recipient: str
+    personal: Mapping[PersonalLink, str] = field(default_factory=dict[PersonalLink, str])

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from domain.delivery import Channel
+from domain.wishes import Wishes
+
+CHATS: Mapping[str, Channel] = {channel.value: channel for channel in Channel if channel is not Channel.EMAIL}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
     """A salesperson, a manager: anyone who gets reminders.
 
-    `language` is a code of ISO 639-1, `timezone` a name of the IANA database, `office` a calendar's name.
+    `language` is a code of ISO 639-1, `timezone` a name of the IANA database, `office` a calendar's name. `chat` is
+    where the person hears in a chat: `slack:` and an id of Slack's, or `slack-webhook:`, `teams:`, `mattermost:` or
+    `apprise:` and the name of an address in the settings.
     """
 
     id: str
@@ -21,6 +28,14 @@ class Person:
     language: str | None = None
     timezone: str | None = None
     office: str | None = None
+    chat: str | None = None
+    wishes: Wishes = field(default_factory=Wishes)
+
+    @property
+    def chat_address(self) -> tuple[Channel, str] | None:
+        """(channel, destination) in a chat; None where there is none, or none that can be read."""
+        channel, _, destination = (self.chat or "").partition(":")
+        return (CHATS[channel], destination) if channel in CHATS and destination else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from domain.delivery import Message, Receipt
 
@@ -18,6 +18,15 @@ class Line(Protocol):
 
     async def send(self, message: Message) -> Receipt:
         """Raises `SendError`, which says what to do next."""
+        ...
+
+
+@runtime_checkable
+class Updating(Line, Protocol):
+    """A line that can change what it has sent."""
+
+    async def update(self, message: Message) -> Receipt:
+        """Raises `SendError`."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -37,7 +37,7 @@ class Adviser:
             instead=then.instead,
             worth=_worth(then.worth, this, facts),
             due=_due(then.due, this, facts, at=At.of(opened_at, facts.at.calendar)),
-            to=self.addressed(rule, this, facts),
+            to=self.reached(then.to, this, facts),
         )
 
     def voice(self, at: At, language: str | None = None) -> Voice:
@@ -57,10 +57,10 @@ class Adviser:
         }
         return render(in_language(rule.then.say, voice.language, self.company.language), names)
 
-    def addressed(self, rule: Rule, this: Fact, facts: Facts) -> tuple[str, ...]:
-        """Everyone the rule speaks to, each once."""
+    def reached(self, targets: Iterable[Target], this: Fact, facts: Facts) -> tuple[str, ...]:
+        """Everyone these speak to, each once."""
         owner = facts.owner(this)
-        return tuple(dict.fromkeys(who for target in rule.then.to for who in recipients(target, owner, facts.people)))
+        return tuple(dict.fromkeys(who for target in targets for who in recipients(target, owner, facts.people)))
 
 
 def recipients(target: Target, owner: str | None, people: People) -> tuple[str, ...]:

@@ -200,7 +200,7 @@ def implicit(kind: str) -> dict[str, FieldType]:
 
 
 USER_FIELDS: Mapping[str, FieldType] = {
-    name: Text() for name in ("id", "name", "email", "manager", "team", "language", "timezone", "office")
+    name: Text() for name in ("id", "name", "email", "manager", "team", "language", "timezone", "office", "chat")
 }
 
 

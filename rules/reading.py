@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from domain.recommendation import Verdict
 from domain.record import CUSTOMER
+from domain.wishes import Way
 from rules.conditions import ConditionReader, Fields
 from rules.model import IMPLICIT_CUSTOMER, USER_FIELDS, Date, DateTime, Enum, Model, Number, Ref, Value
 from rules.phrases import Wrong, parse_span
@@ -45,7 +46,7 @@ THEN_KEYS = (
 )  # fmt: skip
 T = TypeVar("T")
 
-CHANNELS = ("email", "chat", "inbox", "digest")
+CHANNELS = tuple(way.value for way in Way)
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 ACTION = re.compile(r"dialog [\w-]+|webhook [\w.-]+|open https?://\S+|call|handover \S.*")
 ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")

@@ -18,7 +18,7 @@ from rules.engine import Disagreement, Engine, EngineFailure
 from rules.explain import Explainer, Reason
 from rules.horizon import Horizon
 from rules.model import Fact, Facts, FieldKey, Model, Unreadable
-from rules.rule import Derived, Reach, Rule, Stage
+from rules.rule import Derived, Escalation, Reach, Rule, Stage
 from rules.strata import Classified, Strata
 from rules.vocabulary import Company
 from rules.wording import Wording
@@ -248,7 +248,12 @@ class RuleBase:
 
     def recipients(self, match: Match, facts: Facts) -> tuple[str, ...]:
         """Whom the rule speaks to about a subject, as in `Advice.to`."""
-        return self.adviser.addressed(*self._found(match, facts), facts)
+        rule, this = self._found(match, facts)
+        return self.adviser.reached(rule.then.to, this, facts)
+
+    def escalated_to(self, match: Match, facts: Facts, escalation: Escalation) -> tuple[str, ...]:
+        """Whom a step of the rule's escalation speaks to about a subject, as in `Advice.to`."""
+        return self.adviser.reached(escalation.to, self.subject(match, facts), facts)
 
     def subject(self, match: Match, facts: Facts) -> Fact:
         this = facts.find(match.subject.kind, match.subject.id)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
+from importlib.resources import files
 from typing import Any
 
-from babel.dates import format_date, format_timedelta
+import yaml
+from babel.dates import format_date, format_timedelta, get_date_format
 from babel.numbers import format_currency, format_decimal, format_percent
 from jinja2 import Template, TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from domain.calendar import At
-from rules.model import Fact, Facts, Kind, Model, Money, Ref, Value
+from rules.model import Enum, Fact, Facts, Kind, Model, Money, Ref, Value
 from rules.operators import local_day, recurrences
 
 NOTHING = "–"  # stands where a value is missing
@@ -26,6 +29,32 @@ YES_NO: Mapping[str, tuple[str, str]] = {
     "fr": ("non", "oui"),
     "it": ("no", "sì"),
 }
+SHORT_DAY: Mapping[str, str] = {"de": "EEE d. MMM"}
+FIRST_OF_MONTH: Mapping[str, str] = {"fr": "'1er'", "it": "'1°'"}  # where the first is no plain 1
+# How words meet. Each pattern stands in one language alone, so that none needs to be told which it reads.
+NO_BREAK_SPACE = "\u00a0"
+FRENCH_SPACE = re.compile(r" (?=[?:;!»])|(?<=«) ")  # French sets these marks apart, but never on another line
+ITALIAN_ARTICLE = re.compile(r"\b(il|Il|del|dal|al|nel) (?=8|11\b)")  # l’8 gennaio, dell’11 marzo, l’85%
+ELIDED: Mapping[str, str] = {"il": "l’", "Il": "L’", "del": "dell’", "dal": "dall’", "al": "all’", "nel": "nell’"}
+BREAKS = re.compile(r"[^\S\u00a0\u202f]+")  # any space but those that must not break
+
+
+@cache
+def words(language: str) -> Mapping[str, str]:
+    """What a language calls the words of the shipped models."""
+    resource = files("rules") / "words" / f"{language}.yaml"
+    return yaml.safe_load(resource.read_text("utf-8")) if resource.is_file() else {}
+
+
+def inside(word: str, language: str) -> str:
+    """A kind, field or value as people call it within a sentence: `end_date` is "end date"."""
+    return words(language).get(word, word.replace("_", " "))
+
+
+def joined(text: str) -> str:
+    """A text put together, with its words as they meet: "il 8 marzo" is "l’8 marzo"."""
+    text = ITALIAN_ARTICLE.sub(lambda article: ELIDED[article[1]], text)
+    return FRENCH_SPACE.sub(NO_BREAK_SPACE, text)
 
 
 class BadTemplate(Exception):
@@ -52,11 +81,17 @@ class Voice:
         ).replace("\xa0", " ")
 
     def day(self, value: date) -> str:
-        return format_date(local_day(value, self.at.calendar), "long", locale=self.locale)
+        return self._day(value, str(get_date_format("long", locale=self.locale)))
 
     def short_day(self, value: date) -> str:
         """Fri 27 Nov"""
-        return format_date(local_day(value, self.at.calendar), "EEE d MMM", locale=self.locale)
+        return self._day(value, SHORT_DAY.get(self.language, "EEE d MMM"))
+
+    def _day(self, value: date, pattern: str) -> str:
+        day = local_day(value, self.at.calendar)
+        if day.day == 1:
+            pattern = pattern.replace("d", FIRST_OF_MONTH.get(self.language, "d"))
+        return format_date(day, pattern, locale=self.locale)
 
     def shown(self, value: Value | None, currency: str | None = None) -> str:
         """A value as people write it. `currency` marks an amount of money."""
@@ -108,6 +143,8 @@ class SaidRecord:
             return SaidRecord(
                 kind=self.model.kinds[type_.kind], fact=linked, facts=self.facts, model=self.model, voice=self.voice
             )
+        if isinstance(type_, Enum) and isinstance(value, str):
+            value = inside(value, self.voice.language)
         currency = (type_.currency or self.voice.currency) if isinstance(type_, Money) else None
         return Said(value=value, voice=self.voice, currency=currency)
 
@@ -210,4 +247,4 @@ def _path(node: nodes.Node) -> tuple[str, ...]:
 
 def render(text: str, names: Mapping[str, object]) -> str:
     """A checked sentence with its names filled in, on one line."""
-    return " ".join(_template(text).render(names).split())
+    return joined(BREAKS.sub(" ", _template(text).render(names)).strip())

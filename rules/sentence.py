@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from domain.calendar import Span
 from domain.recommendation import Verdict
 from domain.record import CUSTOMER
 from rules.model import Date, DateTime, FieldType, Money, Number, YesNo
-from rules.operators import Equals, MissingOr, NoneOf, OnDay, Temporal, Test
+from rules.operators import Equals, MissingOr, NoneOf, OnDay, Test
 from rules.rule import Condition, Due, DueKind, Link, Relation, Rule, Stage, Target, Tie, Who
 from rules.wording import Wording, inside
 
 
 def sentence(rule: Rule, wording: Wording) -> str:
-    """What a rule does, in the reader's language: one sentence, and a second one where more is to be said."""
-    grammar = GRAMMARS.get(wording.voice.language, English)(wording=wording, rule=rule)
+    """What a rule does: one sentence, and a second one where more is to be said.
+
+    In the reader's language where it has a grammar here, else in English.
+    """
+    if wording.voice.language not in GRAMMARS:
+        wording = replace(wording, voice=replace(wording.voice, language="en"))
+    grammar = GRAMMARS[wording.voice.language](wording=wording, rule=rule)
     said = (grammar.main(), "; ".join(grammar.more()))
     return " ".join(" ".join(f"{part[:1].upper()}{part[1:]}." for part in said if part).split())
 
@@ -432,12 +437,6 @@ class German(Grammar):
         "vehicle": "das Fahrzeug",
         "workshop_visit": "den Werkstattbesuch",
     }
-    # Of one unit: "in den nächsten 1 Tag" is no German.
-    WITHIN_ONE: ClassVar[Mapping[str, str]] = {
-        "in the next": "liegt innerhalb von {0} ab jetzt",
-        "in the last": "lag innerhalb von {0} bis jetzt",
-        "anniversary in the next": "jährt sich innerhalb von {0} ab jetzt",
-    }
 
     def main(self) -> str:
         rule, then = self.rule, self.rule.then
@@ -480,11 +479,6 @@ class German(Grammar):
             return self.wording.phrases["missing or"].format(self._last(test.test, type_))
         verb, _, rest = self.test(test, type_).partition(" ")
         return f"{rest} {verb}".strip()
-
-    def test(self, test: Test, type_: FieldType) -> str:
-        if isinstance(test, Temporal) and test.span.count == 1 and test.phrase in self.WITHIN_ONE:
-            return self.WITHIN_ONE[test.phrase].format(self.wording.span(test.span))
-        return super().test(test, type_)
 
     def related(self, relation: Relation) -> str:
         own, counted = relation.kind == self.rule.subject, relation.count is not None

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
-from importlib.resources import files
-
-import yaml
 
 from domain.calendar import Span, Unit
 from domain.record import CUSTOMER
@@ -30,11 +26,12 @@ from rules.operators import (
     Test,
 )
 from rules.rule import Condition, Relation, Tie
-from rules.say import NOTHING, Voice
+from rules.say import NOTHING, Voice, inside, joined, words
 
 FACTS_SHOWN = 8
 
-# What a test says, by language. {0}, {1} are its bounds, spans, days or values.
+# What a test says, by language. {0}, {1} are its bounds, spans, days or values. French and Italian say it behind a
+# colon, without verb, article or adjective: so it agrees with any field, whatever its gender and number.
 PHRASES: Mapping[str, Mapping[str, str]] = {
     "en": {
         "is": "is {0}",
@@ -62,7 +59,12 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
         "with": "there is a {0}",
         "unless": "there is no {0}",
         "where": "{0} with {1}",
+        "same": "the same {0}",
         "how many": "{0}: the number {1}",
+        "field of": "{0} {1}",
+        "condition": "{0} {1}",
+        "value": "{0} {1}",
+        "yes or no": "{0}: {1}",
     },
     "de": {
         "is": "ist {0}",
@@ -90,7 +92,86 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
         "with": "es gibt: {0}",
         "unless": "es gibt nicht: {0}",
         "where": "{0} mit {1}",
+        "same": "{0} gleich",
         "how many": "{0}: die Anzahl {1}",
+        "field of": "{0} {1}",
+        "condition": "{0} {1}",
+        "value": "{0} {1}",
+        "yes or no": "{0}: {1}",
+    },
+    "fr": {
+        "is": "{0}",
+        "is not": "autre que {0}",
+        "or": " ou ",
+        "missing": "donnée manquante",
+        "present": "donnée disponible",
+        "missing or": "donnée manquante ou {0}",
+        "above": "au-dessus de {0}",
+        "below": "au-dessous de {0}",
+        "at least": "au moins {0}",
+        "at most": "au plus {0}",
+        "between": "entre {0} et {1}",
+        "starts with": "commence par {0}",
+        "contains": "contient {0}",
+        "in the next": "d’ici {0}",
+        "in the last": "il y a {0} au plus",
+        "more than ago": "il y a plus de {0}",
+        "more than away": "dans plus de {0}",
+        "passed": "dans le passé",
+        "today": "aujourd’hui",
+        "before": "avant le {0}",
+        "after": "après le {0}",
+        "anniversary in the next": "anniversaire d’ici {0}",
+        "with": "avec {0}",
+        "unless": "sans {0}",
+        "where": "{0} ({1})",
+        "same": "même {0}",
+        "how many": "{0}, nombre : {1}",
+        "field of": "{1} ({0})",
+        "condition": "{0} : {1}",
+        "value": "{0} : {1}",
+        "yes or no": "{0} : {1}",
+    },
+    "it": {
+        "is": "{0}",
+        "is not": "qualsiasi tranne {0}",
+        "or": " o ",
+        "missing": "dato mancante",
+        "present": "dato disponibile",
+        "missing or": "dato mancante o {0}",
+        "above": "superiore a {0}",
+        "below": "inferiore a {0}",
+        "at least": "almeno {0}",
+        "at most": "al massimo {0}",
+        "between": "tra {0} e {1}",
+        "starts with": "inizia con {0}",
+        "contains": "contiene {0}",
+        "in the next": "entro {0}",
+        "in the last": "non più di {0} fa",
+        "more than ago": "più di {0} fa",
+        "more than away": "tra più di {0}",
+        "passed": "nel passato",
+        "today": "oggi",
+        "before": "prima del {0}",
+        "after": "dopo il {0}",
+        "anniversary in the next": "ricorrenza entro {0}",
+        "with": "con {0}",
+        "unless": "senza {0}",
+        "where": "{0} ({1})",
+        "same": "{0} in comune",
+        "how many": "{0}, numero: {1}",
+        "field of": "{1} ({0})",
+        "condition": "{0}: {1}",
+        "value": "{0}: {1}",
+        "yes or no": "{0}: {1}",
+    },
+}
+# Of one unit, where a phrase would need another form: "in den nächsten 1 Tag" is no German.
+OF_ONE: Mapping[str, Mapping[str, str]] = {
+    "de": {
+        "in the next": "liegt innerhalb von {0} ab jetzt",
+        "in the last": "lag innerhalb von {0} bis jetzt",
+        "anniversary in the next": "jährt sich innerhalb von {0} ab jetzt",
     },
 }
 # (one, many) of each unit; German in the dative, which every phrase above asks for.
@@ -106,22 +187,52 @@ UNITS: Mapping[str, Mapping[Unit, tuple[str, str]]] = {
         Unit.BUSINESS_HOURS: ("Arbeitsstunde", "Arbeitsstunden"),
         Unit.BUSINESS_DAYS: ("Arbeitstag", "Arbeitstagen"),
     },
+    "fr": {
+        Unit.MINUTES: ("minute", "minutes"),
+        Unit.HOURS: ("heure", "heures"),
+        Unit.DAYS: ("jour", "jours"),
+        Unit.WEEKS: ("semaine", "semaines"),
+        Unit.MONTHS: ("mois", "mois"),
+        Unit.YEARS: ("an", "ans"),
+        Unit.BUSINESS_HOURS: ("heure ouvrable", "heures ouvrables"),
+        Unit.BUSINESS_DAYS: ("jour ouvrable", "jours ouvrables"),
+    },
+    "it": {
+        Unit.MINUTES: ("minuto", "minuti"),
+        Unit.HOURS: ("ora", "ore"),
+        Unit.DAYS: ("giorno", "giorni"),
+        Unit.WEEKS: ("settimana", "settimane"),
+        Unit.MONTHS: ("mese", "mesi"),
+        Unit.YEARS: ("anno", "anni"),
+        Unit.BUSINESS_HOURS: ("ora lavorativa", "ore lavorative"),
+        Unit.BUSINESS_DAYS: ("giorno lavorativo", "giorni lavorativi"),
+    },
 }
+# On a button. `to` is for those whom the language's words do not name (`to_workshop`).
 ACTIONS: Mapping[str, Mapping[str, str]] = {
-    "en": {"call": "Call {0}", "handover": "Hand over to {0}", "open": "Open the page", "none": "Open"},
-    "de": {"call": "{0} anrufen", "handover": "Übergeben an {0}", "open": "Seite öffnen", "none": "Öffnen"},
+    "en": {"call": "Call {0}", "handover": "Hand over {0}", "to": "to {0}", "open": "Open the page", "none": "Open"},
+    "de": {
+        "call": "{0} anrufen",
+        "handover": "Übergeben {0}",
+        "to": "an {0}",
+        "open": "Seite öffnen",
+        "none": "Öffnen",
+    },
+    "fr": {
+        "call": "Appeler {0}",
+        "handover": "Transmettre {0}",
+        "to": "à {0}",
+        "open": "Ouvrir la page",
+        "none": "Ouvrir",
+    },
+    "it": {
+        "call": "Chiamare {0}",
+        "handover": "Affidare {0}",
+        "to": "a {0}",
+        "open": "Aprire la pagina",
+        "none": "Aprire",
+    },
 }
-
-
-@cache
-def _words(language: str) -> Mapping[str, str]:
-    resource = files("rules") / "words" / f"{language}.yaml"
-    return yaml.safe_load(resource.read_text("utf-8")) if resource.is_file() else {}
-
-
-def inside(word: str, language: str) -> str:
-    """A kind, field or value as people call it within a sentence: `end_date` is "end date"."""
-    return _words(language).get(word, word.replace("_", " "))
 
 
 def label(word: str, language: str) -> str:
@@ -167,7 +278,7 @@ class Wording:
     def reason_with_value(self, reason: Reason) -> str:
         """The sentence, and what is recorded where the sentence does not say it already."""
         sentence = self.reason(reason)
-        told = isinstance(reason.about, Relation) or isinstance(reason.about.test, Equals)
+        told = isinstance(reason.about, Relation) or isinstance(reason.about.test, Equals | Missing)
         return sentence if told else f"{sentence} ({self.reason_value(reason)})"
 
     def reason_value(self, reason: Reason) -> str:
@@ -183,28 +294,32 @@ class Wording:
         return said[:1].upper() + said[1:]
 
     def _inside(self, condition: Condition) -> str:
-        language = self.voice.language
-        words = (*(ref for ref, _ in condition.link.refs), condition.link.field)
-        name = " ".join(inside(word, language) for word in words)
+        name = inside(condition.link.field, self.voice.language)
+        for ref, _ in reversed(condition.link.refs):
+            name = self.phrases["field of"].format(inside(ref, self.voice.language), name)
         if isinstance(condition.type, YesNo) and isinstance(condition.test, Equals):
-            return f"{name}: {self._values(condition.test.values, condition.type)}"
-        return f"{name} {self.test(condition.test, condition.type)}"
+            return self._said("yes or no", name, self._values(condition.test.values, condition.type))
+        return self._said("condition", name, self.test(condition.test, condition.type))
+
+    def _said(self, phrase: str, *parts: str) -> str:
+        return joined(self.phrases[phrase].format(*parts))
 
     def relation(self, relation: Relation) -> str:
         """ "opportunity with type renewal, stage open" """
         language = self.voice.language
         kind = inside(relation.kind, language)
         parts = [
-            f"{inside(c.link.field, language)} {self._values(c.test.values, c.type)}"
+            self._said("value", inside(c.link.field, language), self._values(c.test.values, c.type))
             if isinstance(c.test, Equals)
             else self._inside(c)
             for c in relation.conditions
         ]
-        parts += [inside(name, language) for name, tie in relation.ties if tie is Tie.SAME and name != CUSTOMER]
-        said = self.phrases["where"].format(kind, ", ".join(parts)) if parts else kind
+        same = [name for name, tie in relation.ties if tie is Tie.SAME and name != CUSTOMER]
+        parts += [self._said("same", inside(name, language)) for name in same]
+        said = self._said("where", kind, ", ".join(parts)) if parts else kind
         if relation.count is None:
             return said
-        return self.phrases["how many"].format(said, self.test(relation.count, Number()))
+        return self._said("how many", said, self.test(relation.count, Number()))
 
     def test(self, test: Test, type_: FieldType) -> str:
         say, phrases = self._sayings(type_), self.phrases
@@ -230,7 +345,8 @@ class Wording:
             case Before(day=day, after=after):
                 return phrases["after" if after else "before"].format(self.voice.day(day))
             case Temporal(phrase=phrase, span=span):
-                return phrases[phrase].format(self.span(span))
+                of_one = OF_ONE.get(self.voice.language, {}) if span.count == 1 else {}
+                return of_one.get(phrase, phrases[phrase]).format(self.span(span))
             case _:
                 raise TypeError(f"{type(test).__name__} has no words")
 
@@ -263,14 +379,16 @@ class Wording:
 
     def action(self, do: str | None, customer: str) -> str:
         """The next best action as a button says it."""
-        words = ACTIONS.get(self.voice.language, ACTIONS["en"])
+        said = ACTIONS.get(self.voice.language, ACTIONS["en"])
         verb, _, name = (do or "none").partition(" ")
         match verb:
             case "dialog" | "webhook":
                 return self.label(name.replace("-", "_").replace(".", "_"))
             case "call":
-                return words["call"].format(customer)
+                return said["call"].format(customer)
             case "handover":
-                return words["handover"].format(name)
+                desk = f"to_{name.replace(' ', '_')}"
+                to = words(self.voice.language).get(desk) or said["to"].format(name)
+                return said["handover"].format(to)
             case _:
-                return words[verb]
+                return said[verb]

@@ -30,6 +30,7 @@ class Clock:
 
     def __init__(self, time: Callable[[], datetime]) -> None:
         self._time = time
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a wake-up that comes during another is no news
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(4)},

@@ -5,76 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.delivery import Delivery, Message, SendError
-from domain.person import People, Person
-from domain.recommendation import Recommendation
-from domain.record import Dossier
-from notifiers import email
-from notifiers.base import Line, Notifier
-from notifiers.render import Rendered, render
-from rules.model import Unreadable
-from scheduler.reminders import ReminderWriter
+from domain.delivery import Channel, Delivery, Purpose, SendError
+from domain.person import People
+from notifiers.base import Line, Updating
+from scheduler.postman import Postman, Unwanted
 from scheduler.retry import next_attempt
-from store import dossiers, outbox, people, recommendations
+from store import outbox, people, suppressions
 from store.session import Database
+from store.suppressions import Suppression
 
 log = logging.getLogger("relance.dispatch")
 
 RETRY_AFTER_LIMIT_S = 86_400.0  # a server that asks for longer is asked again tomorrow
 LEASE_S = 600.0  # for a batch; whoever takes longer finds its fence gone and sends no more
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Postman:
-    """Turns deliveries into mails. `sender`: the bare address they come from; `name`: what stands beside it."""
-
-    writer: ReminderWriter
-    sender: str
-    name: str
-
-    @property
-    def domain(self) -> str:
-        return self.sender.rpartition("@")[2]
-
-    def message_id(self, delivery: Delivery) -> str:
-        return delivery.message_id or email.message_id(delivery.key, domain=self.domain)
-
-    def compose(
-        self, delivery: Delivery, recommendation: Recommendation, dossier: Dossier, *, people: People, now: datetime
-    ) -> bytes:
-        """The mail's bytes. A delivery that was rendered before has them already: a resend is byte-identical.
-
-        Raises as `ReminderWriter.write` does.
-        """
-        if delivery.body is not None:
-            return delivery.body
-        reminder = self.writer.write(recommendation, dossier, person=delivery.person, people=people, now=now)
-        return self.mail(delivery, recommendation, render(reminder), reader=people.get(delivery.person), now=now)
-
-    def mail(
-        self,
-        delivery: Delivery,
-        recommendation: Recommendation,
-        rendered: Rendered,
-        *,
-        reader: Person | None,
-        now: datetime,
-    ) -> bytes:
-        """A rendered reminder as the bytes of one mail."""
-        return email.compose(
-            rendered,
-            sender=self.sender,
-            sender_name=self.name,
-            to=delivery.destination,
-            recipient_name=reader.name if reader else None,
-            message_id=self.message_id(delivery),
-            thread_root=email.thread_root(recommendation.id, domain=self.domain),
-            date=now,
-        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,7 +50,6 @@ class Dispatched:
 async def dispatch_due(
     db: Database,
     postman: Postman,
-    notifier: Notifier,
     *,
     now: datetime,
     owner: str,
@@ -120,25 +66,19 @@ async def dispatch_due(
     if not claimed:
         return outcome
     known = people.load(db)
-    waiting = deque(claimed)
-
-    async def work(line: Line) -> None:
-        while waiting and not stop() and not outcome.server_down:
-            delivery = waiting.popleft()
-            try:
-                await _deliver(db, postman, line, delivery, known, outcome, now=now)
-            except SendError as failure:
-                if outcome.server_down and failure.server_down and not failure.uncertain:
-                    waiting.append(delivery)  # somebody met the closed door before: one attempt is enough to know
-                    continue
-                _record(db, delivery, failure, outcome, now=now)
-                outcome.server_down |= failure.server_down
-
-    async with notifier.open() as line:
-        await _all(work(line) for _ in range(min(line.width, len(claimed))))
-    if outcome.server_down:
-        # The others would meet the same closed door: they stay due, with no attempt counted.
-        _give_back(db, waiting)
+    round_ = _Round(
+        db=db,
+        postman=postman,
+        known=known,
+        suppressed=suppressions.of(db, [d.destination for d in claimed if d.channel is Channel.EMAIL]),
+        outcome=outcome,
+        now=now,
+        stop=stop,
+    )
+    by_channel: dict[Channel, deque[Delivery]] = {}
+    for delivery in claimed:
+        by_channel.setdefault(delivery.channel, deque()).append(delivery)
+    await _all(round_.channel(channel, waiting) for channel, waiting in by_channel.items())
     return outcome
 
 
@@ -153,27 +93,87 @@ async def _all(works: Iterable[Coroutine[None, None, None]]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _deliver(
-    db: Database, postman: Postman, line: Line, delivery: Delivery, known: People, outcome: Dispatched, *, now: datetime
-) -> None:
-    recommendation = recommendations.get(db, delivery.recommendation)
-    dossier = dossiers.load(db, recommendation.dossier) if recommendation else None
-    if recommendation is None or dossier is None:
-        outbox.cancelled(db, delivery, reason="the customer is gone")
-        return
-    try:
-        body = postman.compose(delivery, recommendation, dossier, people=known, now=now)
-    except KeyError:
-        outbox.cancelled(db, delivery, reason="the rule or its subject is gone")
-        return
-    except Unreadable as failure:
-        raise SendError(f"the customer's data cannot be read: {failure}", permanent=True, phase="render") from None
-    message_id = postman.message_id(delivery)
-    if not outbox.sending(db, delivery, message_id=message_id, body=body, now=now):
-        return  # another worker holds it by now
-    receipt = await line.send(Message(destination=delivery.destination, message_id=message_id, body=body))
-    outbox.sent(db, delivery, receipt, now=now)
-    outcome.sent += 1
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """One batch on its way. `suppressed`: what nothing is sent to, by address."""
+
+    db: Database
+    postman: Postman
+    known: People
+    suppressed: Mapping[str, Suppression]
+    outcome: Dispatched
+    now: datetime
+    stop: Callable[[], bool]
+
+    async def channel(self, channel: Channel, waiting: deque[Delivery]) -> None:
+        """Everything that goes one way. Where its server is down the rest stays due, with no attempt counted."""
+        try:
+            notifier = self.postman.notifier(channel)
+        except SendError as failure:
+            for delivery in waiting:
+                _record(self.db, delivery, failure, self.outcome, now=self.now)
+            return
+        closed = _Door()
+        async with notifier.open() as line:
+            await _all(self._work(line, waiting, closed) for _ in range(min(line.width, len(waiting))))
+        if closed.down:
+            self.outcome.server_down = True
+            _give_back(self.db, waiting)
+
+    async def _work(self, line: Line, waiting: deque[Delivery], door: _Door) -> None:
+        while waiting and not self.stop() and not door.down:
+            delivery = waiting.popleft()
+            try:
+                await self._deliver(line, delivery)
+            except SendError as failure:
+                if door.down and failure.server_down and not failure.uncertain:
+                    waiting.append(delivery)  # somebody met the closed door before: one attempt is enough to know
+                    continue
+                _record(self.db, delivery, failure, self.outcome, now=self.now)
+                door.down |= failure.server_down
+
+    async def _deliver(self, line: Line, delivery: Delivery) -> None:
+        if not self._may_be_sent(delivery):
+            return
+        try:
+            letter = self.postman.letter(self.db, delivery, people=self.known, now=self.now)
+        except Unwanted as reason:
+            outbox.cancelled(self.db, delivery, reason=str(reason))
+            return
+        message = letter.message
+        begun = outbox.sending(
+            self.db, delivery, message_id=message.message_id, body=message.body, entry=letter.entry, now=self.now
+        )
+        if not begun:
+            return  # another worker holds it by now
+        if delivery.purpose is Purpose.UPDATE and isinstance(line, Updating):
+            receipt = await line.update(message)
+        else:
+            receipt = await line.send(message)
+        outbox.sent(self.db, delivery, receipt, now=self.now)
+        self.outcome.sent += 1
+
+    def _may_be_sent(self, delivery: Delivery) -> bool:
+        """Asked again just before: is the person still here, awake, and to be reached? Raises `SendError`."""
+        person = self.known.get(delivery.person)
+        if person is None and "@" not in delivery.person:
+            outbox.cancelled(self.db, delivery, reason=f"{delivery.person} is not here any more")
+            return False
+        if person is not None and delivery.purpose in (Purpose.REMINDER, Purpose.DIGEST):
+            hears = self.postman.hears_from(person, self.now)
+            if hears > self.now:
+                outbox.postponed(self.db, delivery, until=hears)
+                return False
+        suppression = self.suppressed.get(delivery.destination.casefold())
+        if suppression is not None and delivery.channel is Channel.EMAIL:
+            said = f"nothing is sent to {delivery.destination}: {suppression.reason} on {suppression.since:%Y-%m-%d}"
+            raise SendError(said, permanent=True, phase="suppressed")
+        return True
+
+
+@dataclass(slots=True)
+class _Door:
+    down: bool = False
 
 
 def _record(db: Database, delivery: Delivery, failure: SendError, outcome: Dispatched, *, now: datetime) -> None:

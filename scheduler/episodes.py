@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from domain.calendar import Calendar, Span
 from domain.delivery import NewDelivery
+from domain.followup import FollowUpKind, NewFollowUp
 from domain.person import People
 from domain.recommendation import Key, Match, Recommendation, State, recommendation_id, reconcile
 from domain.record import Timeline
@@ -57,6 +59,7 @@ class Conclusion:
     raised: tuple[Recommendation, ...]
     updated: tuple[Recommendation, ...]
     deliveries: tuple[NewDelivery, ...]
+    followups: tuple[NewFollowUp, ...]
     unaddressed: tuple[str, ...]
     next_check: datetime | None
 
@@ -74,15 +77,30 @@ def conclude(circumstances: Circumstances, base: RuleBase, case: Case) -> Conclu
     for decision in base.replay(case.timeline, since=case.begin, until=now, people=circumstances.people):
         episodes.pass_(decision)
     next_check = decision.next_check if decision else None
+    calendar = decision.facts.at.calendar if decision else base.office
     # A write that another machine's clock dates after ours waits for its moment.
     ahead = [moment for moment, _ in case.timeline.changes if moment > now]
     return Conclusion(
         raised=tuple(episodes.raised.values()),
         updated=tuple(episodes.updated.values()),
         deliveries=tuple(episodes.deliveries()),
+        followups=tuple(episodes.followups(calendar)),
         unaddressed=tuple(episodes.unaddressed),
         next_check=min((m for m in (next_check, *ahead) if m is not None), default=None),
     )
+
+
+def planned(
+    recommendation: Recommendation, base: RuleBase, calendar: Calendar, *, now: datetime
+) -> Iterator[NewFollowUp]:
+    """The first repeat and every step of the escalation. They count from now, when people hear of it."""
+    then = base.by_id[recommendation.rule].then
+    spans: list[tuple[FollowUpKind, int, Span]] = []
+    if then.repeat is not None and then.repeat.at_most != 0:
+        spans.append((FollowUpKind.REPEAT, 1, then.repeat.every))
+    spans += [(FollowUpKind.ESCALATE, step, e.after) for step, e in enumerate(then.escalate, 1)]
+    for kind, step, span in spans:
+        yield NewFollowUp(recommendation=recommendation.id, kind=kind, step=step, due_at=calendar.shift(now, span))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,6 +115,7 @@ class _Episodes:
     updated: dict[str, Recommendation] = field(default_factory=dict[str, Recommendation])
     unaddressed: list[str] = field(default_factory=list[str])
     readdressed: set[str] = field(default_factory=set[str])
+    released: set[str] = field(default_factory=set[str])
 
     def pass_(self, decision: Decision) -> None:
         """Raise, keep and end so that exactly what the decision wants has a running episode."""
@@ -120,6 +139,8 @@ class _Episodes:
                 self.running[kept.key] = changed = replace(kept, advice=advice)
                 self._keep(changed)
                 self.readdressed.add(kept.id)
+                if kept.advice.held_back_by:
+                    self.released.add(kept.id)
 
     def _keep(self, recommendation: Recommendation) -> None:
         home = self.raised if recommendation.id in self.raised else self.updated
@@ -138,11 +159,11 @@ class _Episodes:
         )
 
     def deliveries(self) -> Iterator[NewDelivery]:
-        """The first reminder of everything that is new or newly addressed and may be heard at the end of the replay."""
-        for recommendation in self.running.values():
-            new = recommendation.id in self.raised or recommendation.id in self.readdressed
-            if not new or not self._audible(recommendation):
-                continue
+        """The first reminder of everything that is new or newly addressed and may be heard at the end of the replay.
+
+        What began while nobody looked was wanted then: how late it is decides what becomes of it.
+        """
+        for recommendation in self._audible(self.raised.keys() | self.readdressed):
             known, nobody = self.circumstances.people, self.circumstances.nobody
             addressees = known.addressees(recommendation.advice.to, nobody=nobody)
             for person, address in addressees:
@@ -151,14 +172,27 @@ class _Episodes:
                     person=person,
                     destination=address,
                     occurrence=FIRST,
-                    due_at=self.circumstances.now,
+                    due_at=self._wanted_at(recommendation),
                 )
             if not addressees:
                 self.unaddressed.append(recommendation.id)
 
-    def _audible(self, recommendation: Recommendation) -> bool:
-        until = recommendation.snoozed_until
-        snoozed = until is not None and until > self.circumstances.now
-        silent = self.base.by_id[recommendation.rule].rollout.stage is Stage.SHADOW
-        held = bool(recommendation.advice.held_back_by)
-        return recommendation.state is State.OPEN and not (snoozed or silent or held)
+    def followups(self, calendar: Calendar) -> Iterator[NewFollowUp]:
+        """What is to come of everything that people hear of now for the first time."""
+        for recommendation in self._audible(self.raised.keys() | self.released):
+            yield from planned(recommendation, self.base, calendar, now=self.circumstances.now)
+
+    def _wanted_at(self, recommendation: Recommendation) -> datetime:
+        new = recommendation.id in self.raised and recommendation.id not in self.released
+        return min(recommendation.opened_at, self.circumstances.now) if new else self.circumstances.now
+
+    def _audible(self, among: Collection[str]) -> Iterator[Recommendation]:
+        """Those that somebody may hear of now."""
+        for recommendation in self.running.values():
+            until = recommendation.snoozed_until
+            snoozed = until is not None and until > self.circumstances.now
+            silent = self.base.by_id[recommendation.rule].rollout.stage is Stage.SHADOW
+            held = bool(recommendation.advice.held_back_by)
+            open_ = recommendation.state is State.OPEN
+            if recommendation.id in among and open_ and not (snoozed or silent or held):
+                yield recommendation

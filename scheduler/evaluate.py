@@ -153,6 +153,7 @@ def _evaluated(claim: Claim, conclusion: Conclusion, published: Published, *, no
         raised=conclusion.raised,
         updated=conclusion.updated,
         deliveries=conclusion.deliveries,
+        followups=conclusion.followups,
         next_check=conclusion.next_check,
         evaluated_at=now,
         rulebase=published.hash,

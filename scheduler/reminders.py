@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
-from domain.delivery import Link, Reminder
+from domain.delivery import Link, PersonalLink, Reminder
 from domain.person import People, Person
-from domain.recommendation import Match, Recommendation
+from domain.recommendation import Advice, Match, Recommendation
 from domain.record import CUSTOMER, Dossier
 from rules.rule import in_language
 from rules.rulebase import RuleBase
@@ -17,14 +18,25 @@ SUBJECT_LIMIT = 110  # characters of a subject line that people still see
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A reminder, and what it was made of."""
+
+    reminder: Reminder
+    recommendation: Recommendation
+    advice: Advice
+    money: Callable[[Decimal], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReminderWriter:
     """Writes reminders. `links`: the signed links for (recommendation, person). `crm_url` may hold `{customer}`."""
 
     base: RuleBase
     links: Callable[[str, str, datetime], Mapping[Link, str]]
+    personal: Callable[[Person, datetime], Mapping[PersonalLink, str]]
     crm_url: str | None = None
 
-    def write(
+    def written(
         self,
         recommendation: Recommendation,
         dossier: Dossier,
@@ -33,7 +45,7 @@ class ReminderWriter:
         people: People,
         now: datetime,
         language: str | None = None,
-    ) -> Reminder:
+    ) -> Written:
         """In the person's language unless another is asked for.
 
         Raises KeyError where the rule or its subject is gone, `Unreadable` where the data is.
@@ -52,7 +64,7 @@ class ReminderWriter:
         if match.subject.kind != CUSTOMER:
             topic = f"{topic} {match.subject.id}"
         stake = None if advice.worth is None else wording.voice.money(advice.worth)
-        return Reminder(
+        reminder = Reminder(
             language=language,
             subject=_shortened(f"{customer}: {title}" + (f" ({stake})" if stake else "")),
             preheader=advice.say,
@@ -72,8 +84,10 @@ class ReminderWriter:
             recipient=reader.email if reader else person,
             role=_role(reader, people, owner=base.owner(match, facts)),
             links=self.links(recommendation.id, person, now),
+            personal=self.personal(reader, now) if reader else {},
             crm_url=self.crm_url.format(customer=dossier.id) if self.crm_url else None,
         )
+        return Written(reminder=reminder, recommendation=recommendation, advice=advice, money=wording.voice.money)
 
 
 def _role(reader: Person | None, people: People, *, owner: str | None) -> str:

@@ -7,22 +7,28 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from domain.delivery import DeliveryState
-from notifiers.base import Notifier
+from domain.policy import Policy
+from notifiers.mailbox import MailboxError
+from scheduler.audit import Auditor
 from scheduler.clock import Clock
-from scheduler.dispatch import Dispatched, Postman, dispatch_due
+from scheduler.dispatch import Dispatched, dispatch_due
 from scheduler.evaluate import Outcome, Rules, evaluate_due
+from scheduler.plans import Planner
+from scheduler.postman import Postman
 from scheduler.processes import Processes
-from store import due, outbox, rulebases
+from scheduler.returns import Returns
+from scheduler.sorting import Sorter
+from store import due, outbox, people, rulebases
 from store.session import Database
 
 log = logging.getLogger("relance.worker")
 
-AUDIT_EVERY = timedelta(hours=1)
-NEEDS_A_PERSON = (DeliveryState.FAILED, DeliveryState.DEAD, DeliveryState.UNKNOWN)
+AUDIT_EVERY = timedelta(minutes=5)
+STUCK_EVERY = timedelta(hours=1)
+RETURNS_EVERY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +41,10 @@ class Worker:
     db: Database
     rules: Rules
     postman: Postman
-    notifier: Notifier
     owner: str
+    auditor: Auditor
+    policy: Policy = field(default_factory=Policy)
+    returns: Returns | None = None
     processes: Processes | None = None
 
     def evaluate(self, *, now: datetime, stop: Callable[[], bool] = lambda: False) -> Outcome:
@@ -55,12 +63,15 @@ class Worker:
         return total
 
     def dispatch(self, *, now: datetime, stop: Callable[[], bool] = lambda: False) -> Dispatched:
-        """Everything that is ready at `now`, batch by batch. `stop` is asked before each message."""
+        """Everything that is due at `now`: planned, sorted by people's wishes, and sent, batch by batch.
+
+        `stop` is asked before each message.
+        """
         total = Dispatched()
+        Planner.at(self.db, self.rules.base, nobody=self.rules.nobody, now=now).run(self.db)
+        Sorter(base=self.rules.base, people=people.load(self.db), policy=self.policy, now=now).run(self.db)
         while not stop():
-            outcome = asyncio.run(
-                dispatch_due(self.db, self.postman, self.notifier, now=now, owner=self.owner, stop=stop)
-            )
+            outcome = asyncio.run(dispatch_due(self.db, self.postman, now=now, owner=self.owner, stop=stop))
             total.add(outcome)
             if outcome.claimed == 0 or outcome.server_down:
                 return total
@@ -72,7 +83,10 @@ class Worker:
         ending = threading.Event()
         clock.every(tick_s, "evaluate", lambda now: self.evaluate(now=now, stop=ending.is_set))
         clock.every(tick_s, "dispatch", lambda now: self.dispatch(now=now, stop=ending.is_set))
-        clock.once_per(AUDIT_EVERY, "audit", self.db, self.audit)
+        clock.once_per(AUDIT_EVERY, "audit", self.db, self.auditor.audit)
+        clock.once_per(STUCK_EVERY, "stuck deliveries", self.db, self.auditor.stuck)
+        if self.returns is not None:
+            clock.once_per(RETURNS_EVERY, "returns", self.db, self.collect)
         clock.start()
         try:
             yield
@@ -83,15 +97,13 @@ class Worker:
             if self.processes is not None:
                 self.processes.close()
 
-    def audit(self, now: datetime) -> None:
-        """Says what is stuck and needs a person; nothing when nothing is."""
-        counts = outbox.counts(self.db)
-        stuck = {f"{s} deliveries": counts[s] for s in NEEDS_A_PERSON if counts.get(s)}
-        late = due.due_count(self.db, now=now - AUDIT_EVERY)
-        stuck |= {"customers overdue": late} if late else {}
-        if stuck:
-            said = ", ".join(f"{count:,} {what}" for what, count in stuck.items())
-            log.error("needs a person: %s; relance doctor says more", said)
+    def collect(self, now: datetime) -> None:
+        """Read the bounces that have come."""
+        assert self.returns is not None
+        try:
+            self.returns.collect(self.db, now=now)
+        except MailboxError as failure:
+            log.error("%s", failure)
 
     def release(self) -> None:
         """Give back what is leased and not begun, so that nobody has to wait for the lease to end."""

@@ -54,6 +54,13 @@ def among(column: Column[Any], texts: Iterable[str]) -> ColumnElement[bool]:
     return column.in_(select(listed.c.value))
 
 
+def alone(connection: Connection, lock: int) -> bool:
+    """Whether nobody else holds this lock, which is ours then until the transaction ends. SQLite has one writer."""
+    if connection.dialect.name == "sqlite":
+        return True
+    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(lock))))
+
+
 class texts_of(GenericFunction[str]):  # noqa: N801  named as it is called
     """The strings of a JSON array, as rows."""
 

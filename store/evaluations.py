@@ -9,8 +9,9 @@ from datetime import datetime
 from sqlalchemy import bindparam, update
 
 from domain.delivery import NewDelivery
+from domain.followup import NewFollowUp
 from domain.recommendation import Recommendation, State
-from store import outbox
+from store import followups, outbox
 from store.dialects import insert
 from store.due import Claim, settle
 from store.recommendations import to_row
@@ -26,6 +27,7 @@ class Evaluated:
     raised: Sequence[Recommendation] = ()
     updated: Sequence[Recommendation] = ()
     deliveries: Sequence[NewDelivery] = ()
+    followups: Sequence[NewFollowUp] = ()
     next_check: datetime | None
     evaluated_at: datetime
     rulebase: str
@@ -62,9 +64,14 @@ def commit_many(db: Database, results: Sequence[Evaluated]) -> set[str]:
             )
         if quiet := [r.id for r in updated if r.state is not State.OPEN or r.advice.held_back_by]:
             outbox.cancel(connection, quiet)
+        if closed := [r.id for r in updated if r.state is not State.OPEN]:
+            followups.withdraw(connection, closed)
+            outbox.follow_closing(connection, closed, now=decided[0].evaluated_at)
         # After the updates: an episode that just ended makes room for the next one about the same subject.
         if raised := [to_row(new) for result in decided for new in result.raised]:
             connection.execute(insert(connection, recommendations).on_conflict_do_nothing(), raised)
         if deliveries := [delivery for result in decided for delivery in result.deliveries]:
             outbox.queue(connection, deliveries)
+        if planned := [followup for result in decided for followup in result.followups]:
+            followups.plan(connection, planned)
     return {result.claim.dossier for result in results} - stand

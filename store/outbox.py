@@ -1,6 +1,7 @@
 """The outbox: deliveries from queued to settled.
 
-A claim leases a delivery and raises its fence: whoever held it before can settle nothing any more. `sending` is on the
+What is queued waits for its time and for the look at its person's wishes (`store.sorting`), which makes it ready. A
+claim leases a delivery and raises its fence: whoever held it before can settle nothing any more. `sending` is on the
 disk before the first byte leaves, so that a crash leaves `unknown` and never a silent second message. An unknown one is
 sent once more, byte for byte, after `RESEND_AFTER`; after that it stays unknown, for a person to look at.
 
@@ -15,11 +16,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, exists, func, literal, or_, select, update
 
-from domain.delivery import Channel, Delivery, DeliveryState, NewDelivery, Receipt, SendError
+from domain.delivery import Channel, Delivery, DeliveryState, HeldBack, NewDelivery, Purpose, Receipt, SendError
 from domain.recommendation import State
 from store.dialects import among, insert
 from store.session import Database
-from store.tables import AnyRow, Instant, outbox, recommendations
+from store.tables import AnyRow, Instant, digest_items, outbox, recommendations
 
 CLAIM_LIMIT = 50  # what one worker can send within one lease
 RESEND_AFTER = timedelta(minutes=10)  # longer than a mail server takes to finish what it had accepted
@@ -27,6 +28,8 @@ RESEND_LIMIT = 1
 
 # Written into the statement, not bound: a partial index serves only where it can be seen to apply.
 READY: ColumnElement[bool] = outbox.c.state == literal(DeliveryState.READY.value, literal_execute=True)
+QUEUED: ColumnElement[bool] = outbox.c.state == literal(DeliveryState.QUEUED.value, literal_execute=True)
+UNSENT = (DeliveryState.QUEUED, DeliveryState.READY, DeliveryState.LEASED)
 
 UNLEASED: dict[str, Any] = {"lease_until": None, "lease_owner": None}
 
@@ -35,7 +38,7 @@ def claim(db: Database, *, now: datetime, limit: int = CLAIM_LIMIT, owner: str, 
     """Lease due deliveries that are still wanted, the earliest first. Nobody else gets them while the lease lasts."""
     due = (
         select(outbox.c.id)
-        .where(READY, outbox.c.due_at <= now, _wanted(now))
+        .where(READY, outbox.c.due_at <= now, wanted(now))
         .order_by(outbox.c.due_at, outbox.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -53,11 +56,16 @@ def claim(db: Database, *, now: datetime, limit: int = CLAIM_LIMIT, owner: str, 
     )
     with db.begin() as connection:
         rows = connection.execute(lease).all()
-    return [_delivery(row) for row in sorted(rows, key=lambda row: (row.due_at, row.id))]
+    return [from_row(row) for row in sorted(rows, key=lambda row: (row.due_at, row.id))]
 
 
-def sending(db: Database, delivery: Delivery, *, message_id: str, body: bytes, now: datetime) -> bool:
-    """Put on the disk that these bytes are about to leave. False: the lease is over, send nothing."""
+def sending(
+    db: Database, delivery: Delivery, *, message_id: str, body: bytes, entry: int | None = None, now: datetime
+) -> bool:
+    """Put on the disk that these bytes are about to leave. False: the lease is over, send nothing.
+
+    `entry`: the number of the calendar entry among them.
+    """
     with db.begin(durable=True) as connection:
         begun = connection.execute(
             update(outbox)
@@ -67,7 +75,13 @@ def sending(db: Database, delivery: Delivery, *, message_id: str, body: bytes, n
                 outbox.c.state == DeliveryState.LEASED,
                 outbox.c.lease_until > now,
             )
-            .values(state=DeliveryState.SENDING, attempts=outbox.c.attempts + 1, message_id=message_id, body=body)
+            .values(
+                state=DeliveryState.SENDING,
+                attempts=outbox.c.attempts + 1,
+                message_id=message_id,
+                body=body,
+                entry=entry,
+            )
         )
         return begun.rowcount == 1
 
@@ -77,7 +91,14 @@ def sending(db: Database, delivery: Delivery, *, message_id: str, body: bytes, n
 
 def sent(db: Database, delivery: Delivery, receipt: Receipt, *, now: datetime) -> bool:
     return _settle(
-        db, delivery, state=DeliveryState.SENT, sent_at=now, last_code=receipt.code, last_phase=None, last_error=None
+        db,
+        delivery,
+        state=DeliveryState.SENT,
+        sent_at=now,
+        receipt=receipt.text,
+        last_code=receipt.code,
+        last_phase=None,
+        last_error=None,
     )
 
 
@@ -102,9 +123,24 @@ def unknown(db: Database, delivery: Delivery, error: SendError, *, now: datetime
     return _settle(db, delivery, **_uncertain(now), **_last(error))
 
 
+def postponed(db: Database, delivery: Delivery, *, until: datetime) -> bool:
+    """The person is not to be disturbed before then, as seen just before sending."""
+    return _settle(db, delivery, state=DeliveryState.QUEUED, due_at=until)
+
+
 def cancelled(db: Database, delivery: Delivery, *, reason: str) -> bool:
     """Not wanted any more, as seen just before sending."""
     return _settle(db, delivery, state=DeliveryState.CANCELLED, last_error=reason)
+
+
+def returned(db: Database, delivery: int, *, said: str) -> None:
+    """It came back after it was taken: the reader never got it."""
+    with db.begin() as connection:
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.id == delivery, outbox.c.state.in_((DeliveryState.SENT, DeliveryState.UNKNOWN)))
+            .values(state=DeliveryState.FAILED, last_phase="bounce", last_error=said, **UNLEASED)
+        )
 
 
 # --- keeping it moving ---
@@ -119,7 +155,7 @@ def recover(db: Database, *, now: datetime) -> None:
         _move(
             connection,
             *pending,
-            _wanted(now),
+            wanted(now),
             state=DeliveryState.READY,
             resends=outbox.c.resends + 1,
             **UNLEASED,
@@ -147,7 +183,7 @@ def retry_now(db: Database, delivery: int, *, now: datetime) -> bool:
     with db.begin() as connection:
         queued = connection.execute(
             update(outbox)
-            .where(outbox.c.id == delivery, outbox.c.state.in_(stuck), _wanted(now))
+            .where(outbox.c.id == delivery, outbox.c.state.in_(stuck), wanted(now))
             .values(state=DeliveryState.READY, due_at=now, attempts=0, **UNLEASED)
         )
         return queued.rowcount == 1
@@ -156,7 +192,23 @@ def retry_now(db: Database, delivery: int, *, now: datetime) -> bool:
 def get(db: Database, delivery: int) -> Delivery | None:
     with db.read() as connection:
         row = connection.execute(select(outbox).where(outbox.c.id == delivery)).one_or_none()
-    return _delivery(row) if row else None
+    return from_row(row) if row else None
+
+
+def items(db: Database, digest: int) -> dict[str, HeldBack]:
+    """The ids of the recommendations that a digest names, and why each stands there."""
+    with db.read() as connection:
+        rows = connection.execute(
+            select(digest_items.c.recommendation, digest_items.c.why).where(digest_items.c.digest == digest)
+        )
+        return {recommendation: HeldBack(why) for recommendation, why in rows}
+
+
+def last_entry(db: Database, recommendation: str, *, person: str) -> int | None:
+    """The number of the last calendar entry that a person was sent about a recommendation."""
+    mine = (outbox.c.recommendation == recommendation, outbox.c.person == person)
+    with db.read() as connection:
+        return connection.scalar(select(func.max(outbox.c.entry)).where(*mine))
 
 
 def listing(
@@ -173,7 +225,7 @@ def listing(
     if recommendation is not None:
         query = query.where(outbox.c.recommendation == recommendation)
     with db.read() as connection:
-        return [_delivery(row) for row in connection.execute(query)]
+        return [from_row(row) for row in connection.execute(query)]
 
 
 def counts(db: Database) -> dict[DeliveryState, int]:
@@ -183,13 +235,20 @@ def counts(db: Database) -> dict[DeliveryState, int]:
         return {DeliveryState(state): count for state, count in rows}
 
 
+def overdue(db: Database, *, before: datetime, now: datetime) -> int:
+    """How many deliveries should have gone out before a moment, are wanted still, and wait."""
+    waiting = (or_(QUEUED, READY), outbox.c.due_at < before, wanted(now))
+    with db.read() as connection:
+        return connection.scalars(select(func.count()).select_from(outbox).where(*waiting)).one()
+
+
 def next_due(db: Database) -> datetime | None:
     """When `claim` or `recover` will next find something to do."""
     snoozed = recommendations.c.snoozed_until > outbox.c.due_at
     ready = (
         select(func.min(case((snoozed, recommendations.c.snoozed_until), else_=outbox.c.due_at)))
-        .join_from(outbox, recommendations)
-        .where(READY, recommendations.c.state == State.OPEN)
+        .join_from(outbox, recommendations, isouter=True)
+        .where(or_(READY, QUEUED), or_(outbox.c.recommendation.is_(None), recommendations.c.state == State.OPEN))
     )
     held = select(func.min(outbox.c.lease_until)).where(outbox.c.lease_until.is_not(None))
     with db.read() as connection:
@@ -207,12 +266,14 @@ def queue(connection: Connection, deliveries: Collection[NewDelivery]) -> None:
     rows = [
         {
             "key": delivery.key,
+            "purpose": delivery.purpose,
             "recommendation": delivery.recommendation,
             "person": delivery.person,
             "destination": delivery.destination,
             "channel": delivery.channel,
             "occurrence": delivery.occurrence,
-            "state": DeliveryState.READY,
+            "state": DeliveryState.QUEUED if delivery.purpose is Purpose.REMINDER else DeliveryState.READY,
+            "wanted_at": delivery.due_at,
             "due_at": delivery.due_at,
             "attempts": 0,
             "resends": 0,
@@ -223,7 +284,7 @@ def queue(connection: Connection, deliveries: Collection[NewDelivery]) -> None:
     ]
     if rows:
         into = insert(connection, outbox)
-        afresh = {name: into.excluded[name] for name in ("destination", "state", "due_at", "attempts")}
+        afresh = {name: into.excluded[name] for name in ("destination", "state", "wanted_at", "due_at", "attempts")}
         connection.execute(
             into.on_conflict_do_update(
                 index_elements=["key"],
@@ -238,7 +299,11 @@ def cancel(connection: Connection, closed: Sequence[str]) -> None:
     """Nothing unsent of these recommendations goes out any more. What may have arrived before stays unknown."""
     connection.execute(
         update(outbox)
-        .where(among(outbox.c.recommendation, closed), outbox.c.state.in_((DeliveryState.READY, DeliveryState.LEASED)))
+        .where(
+            among(outbox.c.recommendation, closed),
+            outbox.c.purpose == Purpose.REMINDER,
+            outbox.c.state.in_(UNSENT),
+        )
         .values(
             state=case((outbox.c.resends > 0, DeliveryState.UNKNOWN.value), else_=DeliveryState.CANCELLED.value),
             **UNLEASED,
@@ -246,16 +311,60 @@ def cancel(connection: Connection, closed: Sequence[str]) -> None:
     )
 
 
+def follow_closing(connection: Connection, closed: Sequence[str], *, now: datetime) -> None:
+    """What is left to say once these recommendations are closed, of what was sent about them.
+
+    A calendar entry is taken back; a message in a chat that can be changed says that nothing is left to do.
+    """
+    rows = connection.execute(
+        select(outbox).where(
+            among(outbox.c.recommendation, closed), outbox.c.state.in_((DeliveryState.SENT, DeliveryState.UNKNOWN))
+        )
+    ).all()
+    entries = {(row.recommendation, row.person): row for row in sorted(rows, key=_entry) if row.entry is not None}
+    left = [
+        NewDelivery(
+            purpose=Purpose.WITHDRAWAL,
+            recommendation=row.recommendation,
+            person=row.person,
+            destination=row.destination,
+            occurrence=row.entry + 1,
+            due_at=now,
+        )
+        for row in entries.values()
+        if row.purpose != Purpose.WITHDRAWAL
+    ]
+    left += [
+        NewDelivery(
+            purpose=Purpose.UPDATE,
+            recommendation=row.recommendation,
+            person=row.person,
+            destination=row.destination,
+            channel=Channel(row.channel),
+            occurrence=row.id,
+            due_at=now,
+        )
+        for row in rows
+        if row.channel == Channel.SLACK and row.purpose == Purpose.REMINDER and row.receipt
+    ]
+    queue(connection, left)
+
+
 # --- rows ---
 
 
-def _wanted(now: datetime) -> ColumnElement[bool]:
-    """The recommendation is open, and nobody hid it until later."""
-    return exists().where(
+def _entry(row: AnyRow) -> int:
+    return -1 if row.entry is None else row.entry
+
+
+def wanted(now: datetime) -> ColumnElement[bool]:
+    """The recommendation is open, and nobody hid it until later. A digest is asked when it is written."""
+    is_open = exists().where(
         recommendations.c.id == outbox.c.recommendation,
         recommendations.c.state == State.OPEN,
         or_(recommendations.c.snoozed_until.is_(None), recommendations.c.snoozed_until <= now),
     )
+    return or_(outbox.c.purpose != Purpose.REMINDER, is_open)
 
 
 def _settle(db: Database, delivery: Delivery, **values: Any) -> bool:
@@ -289,22 +398,26 @@ def _move(connection: Connection, *which: ColumnElement[bool], **values: Any) ->
     connection.execute(update(outbox).where(outbox.c.id.in_(rows)).values(values))
 
 
-def _delivery(row: AnyRow) -> Delivery:
+def from_row(row: AnyRow) -> Delivery:
     return Delivery(
         id=row.id,
         key=row.key,
+        purpose=Purpose(row.purpose),
         recommendation=row.recommendation,
         person=row.person,
         destination=row.destination,
         channel=Channel(row.channel),
         occurrence=row.occurrence,
         state=DeliveryState(row.state),
+        wanted_at=row.wanted_at,
         due_at=row.due_at,
         attempts=row.attempts,
         fence=row.fence,
         lease_until=row.lease_until,
         message_id=row.message_id,
         body=row.body,
+        entry=row.entry,
+        receipt=row.receipt,
         last_code=row.last_code,
         last_phase=row.last_phase,
         last_error=row.last_error,

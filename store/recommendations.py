@@ -13,8 +13,10 @@ from typing import Any
 from sqlalchemy import select, update
 
 from domain.delivery import NewDelivery
+from domain.followup import NewFollowUp
 from domain.recommendation import Advice, Recommendation, State, Verdict
 from domain.record import RecordRef
+from store import followups as upcoming
 from store import outbox
 from store.dialects import among
 from store.due import wake
@@ -26,6 +28,12 @@ def get(db: Database, recommendation: str) -> Recommendation | None:
     with db.read() as connection:
         row = connection.execute(select(recommendations).where(recommendations.c.id == recommendation)).one_or_none()
     return from_row(row) if row else None
+
+
+def get_many(db: Database, ids: Collection[str]) -> dict[str, Recommendation]:
+    with db.read() as connection:
+        rows = connection.execute(select(recommendations).where(among(recommendations.c.id, ids)))
+        return {row.id: from_row(row) for row in rows}
 
 
 def running(db: Database, dossiers: Collection[str]) -> dict[str, list[Recommendation]]:
@@ -61,9 +69,13 @@ def act(
     after: Recommendation,
     *,
     deliveries: Sequence[NewDelivery] = (),
+    followups: Sequence[NewFollowUp] = (),
     now: datetime,
 ) -> bool:
-    """Record what a person did: nothing unsent goes out any more but these deliveries. False: someone was faster."""
+    """Record what a person did: nothing unsent goes out any more but these deliveries. False: someone was faster.
+
+    What is still to come is put off by a snooze and withdrawn by the rest; `followups`: what is planned anew.
+    """
     with db.begin() as connection:
         wake(connection, [before.dossier], now=now)  # or an evaluation under way would write the old state back
         acted = connection.execute(
@@ -82,6 +94,12 @@ def act(
             return False
         outbox.cancel(connection, [before.id])
         outbox.queue(connection, deliveries)
+        if after.state is State.OPEN and after.snoozed_until is not None:
+            upcoming.put_off(connection, before.id, until=after.snoozed_until)
+        elif after.state is not State.OPEN:
+            upcoming.withdraw(connection, [before.id])
+            outbox.follow_closing(connection, [before.id], now=now)
+        upcoming.plan(connection, followups)
         return True
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -128,7 +129,28 @@ people = Table(
     Column("language", Text),
     Column("timezone", Text),
     Column("office", Text),
+    Column("chat", Text),
     Column("updated_at", Instant, nullable=False),
+)
+
+# What people asked for themselves, apart from what is imported about them. JSON: it is read and written whole.
+wishes = Table(
+    "wishes",
+    metadata,
+    Column("person", Text, primary_key=True),
+    Column("wishes", Text, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
+# Addresses that nothing is sent to any more, in lower case.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text),
+    Column("since", Instant, nullable=False),
+    Column("delivery", BigInteger),
 )
 
 # `advice` is JSON: it is read and written whole.
@@ -167,12 +189,14 @@ outbox = Table(
     metadata,
     Column("id", RowId, primary_key=True),
     Column("key", Text, nullable=False, unique=True),
-    Column("recommendation", Text, ForeignKey(recommendations.c.id), nullable=False, index=True),
+    Column("purpose", Text, nullable=False),
+    Column("recommendation", Text, ForeignKey(recommendations.c.id), index=True),  # none: a digest, of its items
     Column("person", Text, nullable=False),
     Column("destination", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("occurrence", Integer, nullable=False),
     Column("state", Text, nullable=False),
+    Column("wanted_at", Instant, nullable=False),
     Column("due_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("resends", Integer, nullable=False),
@@ -181,13 +205,38 @@ outbox = Table(
     Column("lease_owner", Text),
     Column("message_id", Text),
     Column("body", LargeBinary),
+    Column("entry", Integer),
+    Column("receipt", Text),
     Column("last_code", Integer),
     Column("last_phase", Text),
     Column("last_error", Text),
     Column("sent_at", Instant),
 )
 _partial("ix_outbox_due", outbox.c.due_at, outbox.c.id, where=outbox.c.state == "ready")
+_partial("ix_outbox_queued", outbox.c.due_at, outbox.c.id, where=outbox.c.state == "queued")
+Index("ix_outbox_person_sent_at", outbox.c.person, outbox.c.sent_at)
 _partial("ix_outbox_held", outbox.c.lease_until, where=outbox.c.lease_until.is_not(None))
+
+# What a digest names, and why it stands there.
+digest_items = Table(
+    "digest_items",
+    metadata,
+    Column("digest", RowId, ForeignKey(outbox.c.id), primary_key=True),
+    Column("recommendation", Text, ForeignKey(recommendations.c.id), primary_key=True, index=True),
+    Column("why", Text, nullable=False),
+)
+
+# The reminders and escalations that are still to come of open recommendations. A row is gone once it is spent.
+followups = Table(
+    "followups",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("recommendation", Text, ForeignKey(recommendations.c.id), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("due_at", Instant, nullable=False, index=True),
+    UniqueConstraint("recommendation", "kind", "step"),
+)
 
 # A job ran for a slot, the moment it was due: whoever inserts the row runs it.
 ticks = Table(

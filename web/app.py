@@ -1,4 +1,4 @@
-"""The web application: the pages behind mail links, the stylesheet, and a health check."""
+"""The web application: the pages behind links, buttons in chats, the stylesheet, and a health check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, JSONResponse
 
 from store import people
 from store.session import StoreUnavailable
-from web import actions, trouble
+from web import actions, chat, trouble, wishes
 from web.headers import SecurityHeaders
 from web.security import public
 from web.services import Services, services_of
@@ -45,4 +45,9 @@ def create_app(services: Services) -> FastAPI:
     trouble.install(app)
     app.include_router(router)
     app.include_router(actions.router)
+    app.include_router(wishes.router)
+    if services.slack_signing_secret:
+        app.include_router(chat.slack)
+    if services.mattermost_keys:
+        app.include_router(chat.mattermost)
     return app

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, cast
 from zoneinfo import ZoneInfo
 
+from domain.followup import NewFollowUp
 from domain.recommendation import Recommendation
 from notifiers.links import Links
 from store.session import Database
 
 if TYPE_CHECKING:
-    from fastapi import Request  # the wiring needs this module where no page is served
+    # The wiring needs this module where no page is served.
+    from fastapi import Request
+
+    from notifiers.http import Outgoing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +52,31 @@ class Explain(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRule:
+    """A rule that can remind somebody. `title` is in the reader's language and plain; `tags` group rules."""
+
+    id: str
+    title: str
+    tags: tuple[str, ...] = ()
+
+
+def _plans_nothing(_recommendation: Recommendation, _now: datetime, /) -> Sequence[NewFollowUp]:
+    return ()
+
+
+def _no_rules(_language: str, /) -> Sequence[LiveRule]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """`clock` is the one place where time enters.
 
-    `language` and `zone` are the company's, for people without their own.
+    `language` and `zone` are the company's, for people without their own. `followups`: what is still to come of a
+    recommendation that is opened again. `rules`: those that people may mute, in a language.
+
+    `slack_signing_secret` and `mattermost_keys`: what presses in these chats are verified with; without them there is
+    no address for presses. `outgoing`: how an answer to a press reaches Slack; None: as any message would.
     """
 
     clock: Callable[[], datetime]
@@ -60,6 +85,11 @@ class Services:
     explain: Explain
     language: str
     zone: ZoneInfo
+    followups: Callable[[Recommendation, datetime], Sequence[NewFollowUp]] = _plans_nothing
+    rules: Callable[[str], Sequence[LiveRule]] = _no_rules
+    slack_signing_secret: str | None = field(default=None, repr=False)
+    mattermost_keys: Sequence[str] = field(default=(), repr=False)
+    outgoing: Outgoing | None = None
 
 
 def services_of(request: Request) -> Services:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -10,11 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
+from notifiers.chat import Unverified
 from store.session import StoreUnavailable
 from web.headers import HEADERS
 from web.pages import page
 from web.services import services_of
 from web.words import Reader, accepted_language
+
+log = logging.getLogger("relance.web")
 
 
 class TroubleKind(StrEnum):
@@ -79,6 +83,12 @@ async def on_unreadable(request: Request, _: Exception) -> HTMLResponse:
     return show_trouble(request, TroubleKind.LOST)
 
 
+async def on_unverified(request: Request, error: Exception) -> HTMLResponse:
+    """Whoever set up a chat reads in the log what is wrong; a stranger learns nothing."""
+    log.warning("%s: refused: %s", request.url.path, error)
+    return show_trouble(request, TroubleKind.LOST, status=401)
+
+
 async def on_unavailable(request: Request, _: Exception) -> HTMLResponse:
     return show_trouble(request, TroubleKind.BUSY)
 
@@ -94,5 +104,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Trouble, on_trouble)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_unreadable)
+    app.add_exception_handler(Unverified, on_unverified)
     app.add_exception_handler(StoreUnavailable, on_unavailable)
     app.add_exception_handler(Exception, on_failure)

@@ -10,10 +10,13 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_skeleton, format_time
 
+from web.words_of_wishes import WISHES
+
 NO_BREAK_SPACE = "\u00a0"
 FRENCH_SPACE = re.compile(r" (?=[?:;!»])|(?<=«) ")  # French sets these marks apart, but never on another line
 
 LOCALES: Mapping[str, str] = {"en": "en_GB", "de": "de_CH", "fr": "fr_CH", "it": "it_CH"}
+LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch", "fr": "Français", "it": "Italiano"}
 
 Words = tuple[str, str, str, str]
 """In the order of `LOCALES`: English, German, French, Italian."""
@@ -211,10 +214,10 @@ WORDS: Mapping[str, Words] = {
         "I link nei promemoria valgono per un tempo limitato. Nulla è stato modificato.",
     ),
     "expired.next": (
-        "Use the newest mail about this customer; its links work.",
-        "Nehmen Sie die neueste E-Mail zu diesem Kunden; deren Links funktionieren.",
-        "Utilisez l’e-mail le plus récent sur ce client ; ses liens fonctionnent.",
-        "Usi l’e-mail più recente su questo cliente; i suoi link funzionano.",
+        "Use the newest message from Relance; its links work.",
+        "Nehmen Sie die neueste Nachricht von Relance; deren Links funktionieren.",
+        "Utilisez le message le plus récent de Relance ; ses liens fonctionnent.",
+        "Usi il messaggio più recente di Relance; i suoi link funzionano.",
     ),
     "gone.title": (
         "This reminder no longer exists",
@@ -341,6 +344,7 @@ WORDS: Mapping[str, Words] = {
         "Le message ne contient pas cette partie.",
         "Il messaggio non contiene questa parte.",
     ),
+    **WISHES,
 }
 
 
@@ -359,14 +363,16 @@ class Reader:
 
     def moment(self, at: datetime, *, now: datetime) -> str:
         """ "10:02" today, "Mon, 23 Nov, 10:02" on another day, with the year in another year. Breaks in no line."""
-        locale = LOCALES[self.language]
         there, here = at.astimezone(self.zone), now.astimezone(self.zone)
-        clock = format_time(there, "HH:mm", tzinfo=self.zone, locale=locale)
-        if there.date() == here.date():
-            return clock
+        clock = format_time(there, "HH:mm", tzinfo=self.zone, locale=LOCALES[self.language])
+        return clock if there.date() == here.date() else f"{self.day(at, now=now)},{NO_BREAK_SPACE}{clock}"
+
+    def day(self, at: datetime, *, now: datetime) -> str:
+        """ "Mon, 23 Nov", with the year in another year. Breaks in no line."""
+        there, here = at.astimezone(self.zone), now.astimezone(self.zone)
         skeleton = "MMMEd" if there.year == here.year else "yMMMEd"
-        day = format_skeleton(skeleton, there, tzinfo=self.zone, locale=locale)
-        return f"{day}, {clock}".replace(" ", NO_BREAK_SPACE)
+        day = format_skeleton(skeleton, there, tzinfo=self.zone, locale=LOCALES[self.language])
+        return day.replace(" ", NO_BREAK_SPACE)
 
 
 def known_language(code: str | None) -> str | None:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from app.cli import delivering, files, rules, running, storing
+from app.cli import delivering, files, previewing, rules, running, storing
 
 app = typer.Typer(
     name="relance",
@@ -26,7 +26,8 @@ app.command(name="demo")(running.demo)
 app.command(name="serve")(running.serve)
 app.command(name="worker")(running.worker)
 app.command(name="doctor")(running.doctor)
-app.command(name="preview")(delivering.preview)
+app.command(name="preview")(previewing.preview)
+app.command(name="send-test")(previewing.send_test)
 app.add_typer(delivering.deliveries, name="deliveries")
 
 

@@ -135,17 +135,36 @@ def demo(
 
 def doctor(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as findings too.")] = False,
+    send_to: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Send a test mail to this address as well.")
+    ] = None,
+    read: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Read it back and check it: imaps://USER:PASSWORD@HOST/INBOX or maildir:PATH."
+        ),
+    ] = None,
+    wait: Annotated[float, typer.Option(min=0, max=3600, help="With --read: wait so many seconds for it.")] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
-    """Settings, rules, mail, database: what is well and what is not.
+    """Settings, rules, chats, database, mail: what is well.
 
-    Each is ok, a warning or an error, with the way out. Nothing is changed and no mail is sent.
+    Each is ok, a warning or an error, with the way out. Nothing is changed, and no mail is sent but by --send-to.
     """
+    from app import mail_checks
     from app.doctor import Health, examine
     from app.settings import load_settings
     from app.wiring import utc_now
+    from notifiers.addresses import Refusal, deliverable
 
-    findings = list(examine(load_settings(), now=utc_now()))
+    if read and not send_to:
+        raise CommandError("--read goes with --send-to: it reads back what was sent")
+    if send_to and isinstance(verdict := deliverable(send_to), Refusal):
+        raise CommandError(f"--send-to: {verdict.reason}")
+    settings, now = load_settings(), utc_now()
+    findings = [*examine(settings, now=now), *mail_checks.examine(settings)]
+    if send_to:
+        findings += mail_checks.try_out(settings, send_to, read=read, wait_s=wait, now=now)
     if as_json:
         print_json(
             {"checks": [{"check": f.check, "health": f.health.value, "says": f.says, "do": f.do} for f in findings]}

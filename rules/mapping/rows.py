@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from domain.person import Person
@@ -105,7 +105,7 @@ class RecordPlan:
     def entity(self, values: Mapping[str, Value]) -> Entity:
         written = {name: self.types[name].write(value) for name, value in values.items()}
         if self.kind == PERSON:
-            return Person(**cast("dict[str, str]", written))
+            return Person(**cast("dict[str, Any]", written))
         id_, customer = str(written.pop("id")), written.pop("customer", None)
         return Record(kind=self.kind, id=id_, customer=cast("str | None", customer), fields=written)
 

@@ -351,8 +351,8 @@ def test_the_records_behind_a_condition_in_german(explain: Explain) -> None:
 def test_what_a_value_was_worked_out_from_in_words(explain: Explain) -> None:
     lines = explain("profitable", "--customer", "K1", "--lang", "en").out.splitlines()
     assert lines[1:6] == [
-        "  ✓ Margin 12m is at least CHF 1,000  (CHF 1,250, until 2 March 2027)",
-        "      Margin 12m: the difference",
+        "  ✓ Margin in 12 months is at least CHF 1,000  (CHF 1,250, until 2 March 2027)",
+        "      Margin in 12 months: the difference",
         "        revenue 12m  (CHF 2,000)",
         "          Revenue 12m: the sum of amount over: invoice with issued on was in the last 12 months",
         "            invoice R01  (CHF 100)",

@@ -20,7 +20,7 @@ from store import people, recommendations
 from store.session import Database
 
 CHROMIUM = Path("/usr/bin/chromium")
-DONE = re.compile("done|erledigt", re.IGNORECASE)
+DONE = re.compile("done|erledigt|terminé|fatto", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ def test_a_mail_of_the_demo_is_opened_and_its_done_button_pressed(relance):
         tab.get_by_role("navigation", name="Messages").get_by_role("link").first.click()
         recipient = tab.locator(".envelope span").inner_text()
         with tab.expect_popup() as popup:
-            tab.frame_locator("iframe").get_by_role("link", name=DONE).click()
+            tab.frame_locator("iframe").get_by_role("link", name=DONE).first.click()
         confirming = popup.value
         with confirming.expect_navigation():
             confirming.get_by_role("button", name=DONE).click()

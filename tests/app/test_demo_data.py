@@ -157,14 +157,14 @@ def test_what_a_rule_says_can_be_said_of_everyone_it_finds(demo: DemoCompany, ru
                 assert set(advice.to) <= set(people.by_id)
 
 
-def test_eight_salespeople_and_three_managers_work_in_three_offices_and_two_languages(
+def test_eight_salespeople_and_three_managers_work_in_three_offices_and_four_languages(
     demo: DemoCompany, rulebase: RuleBase
 ) -> None:
     people = People.of(demo.people)
     leads = set(people.leads.values())
     assert len(demo.people) == 11
     assert len(leads) == 3
-    assert {person.language for person in demo.people} == {"en", "de"}
+    assert {person.language for person in demo.people} == {"en", "de", "fr", "it"}
     assert {person.office for person in demo.people} == set(rulebase.calendars)
     for person in demo.people:
         assert person.email.endswith("@example.com")

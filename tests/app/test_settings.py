@@ -60,20 +60,20 @@ WRONG = {
     "unknown key": (
         'databse = "x"\n',
         {},
-        'setting databse: there is no such setting; did you mean "database"? allowed: database, rules, base_url, '
-        "secret_keys, crm_url, nobody, tick_s, processes, mail (set in relance.toml)",
+        'setting databse: there is no such setting; did you mean "database"? (set in relance.toml)',
     ),
     "unknown key of a section": (
         '[mail]\nhosst = "x"\n',
         {},
         'setting mail.hosst: there is no such setting; did you mean "host"? allowed: host, port, username, password, '
-        "tls, sender, name, timeout_s, connections, mails_per_connection (set in relance.toml)",
+        "tls, sender, name, timeout_s, bounces, bounce_mailbox, connections, mails_per_connection "
+        "(set in relance.toml)",
     ),
     "unknown key in the environment": (
         "",
         {"MAIL__HOSST": "x"},
         'setting mail.hosst: there is no such setting; did you mean "host"? allowed: host, port, username, password, '
-        "tls, sender, name, timeout_s, connections, mails_per_connection "
+        "tls, sender, name, timeout_s, bounces, bounce_mailbox, connections, mails_per_connection "
         "(set in environment variable RELANCE_MAIL__HOSST)",
     ),
     "wrong type": (
@@ -139,7 +139,7 @@ WRONG = {
         {},
         "setting tick_s: Input should be greater than 0 (set in relance.toml)\n"
         "setting colour: there is no such setting; allowed: database, rules, base_url, secret_keys, crm_url, nobody, "
-        "tick_s, processes, mail (set in relance.toml)",
+        "tick_s, processes, at_once, digest_at, catch_up, heartbeat_url, ... (set in relance.toml)",
     ),
 }
 
@@ -162,5 +162,5 @@ def test_a_command_ends_with_the_settings_message_and_nothing_else(relance):
     relance.writes("relance.toml", 'colour = "red"\n')
     relance("doctor").refuses(
         "error: setting colour: there is no such setting; allowed: database, rules, base_url, secret_keys, crm_url, "
-        "nobody, tick_s, processes, mail (set in relance.toml)"
+        "nobody, tick_s, processes, at_once, digest_at, catch_up, heartbeat_url, ... (set in relance.toml)"
     )

@@ -48,6 +48,7 @@ def test_nobody_is_woken(zone: str, moment: str, heard: str) -> None:
     [
         ("2027-03-28T01:59+01:00", "2027-03-28T03:00:00+02:00"),  # 02:30 is skipped: the first instant after it
         ("2026-10-25T01:30+02:00", "2026-10-25T02:30:00+02:00"),  # 02:30 is shown twice: the first time
+        ("2026-10-25T02:15+01:00", "2026-10-25T02:15:00+01:00"),  # and a quarter past two the second time is after it
     ],
 )
 def test_a_night_that_ends_while_clocks_change_ends_once(moment: str, heard: str) -> None:

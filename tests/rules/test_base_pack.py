@@ -15,6 +15,7 @@ from rules.rule import Rule, RuleTest
 from rules.rulebase import RuleBase
 from rules.say import NOTHING
 from rules.stories import run_test
+from rules.vocabulary import LANGUAGES
 
 RULES = (
     "complaint-open",
@@ -133,18 +134,15 @@ def test_every_rule_says_what_to_do_to_whom_and_what_is_at_stake(base: RuleBase,
 
 
 @pytest.mark.parametrize("id_", RULES)
-def test_every_rule_speaks_english_and_german_and_fills_in_every_field(base: RuleBase, id_: str) -> None:
+def test_every_rule_fills_in_every_field_in_every_language(base: RuleBase, id_: str) -> None:
     rule = base.by_id[id_]
     subject = Record(kind=rule.subject, id="X1", customer="K1", fields=SAID[rule.subject])
     facts = base.facts(Dossier(id="K1", records=(subject,)), now=NOW)
     match = Match(rule=id_, subject=subject.ref)
 
-    said = {language: base.advise(match, facts, opened_at=NOW, language=language).say for language in ("en", "de")}
+    said = [base.advise(match, facts, opened_at=NOW, language=language).say for language in LANGUAGES]
 
-    assert rule.title.keys() == rule.then.say.keys() == said.keys()
-    assert rule.title["en"] != rule.title["de"]
-    assert said["en"] != said["de"]
-    for sentence in said.values():
+    for sentence in said:
         assert NOTHING not in sentence
         assert "{" not in sentence
         assert sentence.endswith(".")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import cache
 from itertools import combinations, permutations
 from pathlib import Path
@@ -13,14 +12,14 @@ from typing import TypeVar
 import pytest
 import yaml
 
-from domain.recommendation import Match, Verdict
-from domain.record import CUSTOMER, Dossier, Record, RecordRef
+from domain.recommendation import Verdict
+from domain.record import CUSTOMER
 from rules.loader import builtin_packs, check, load
 from rules.model import Enum, Model
 from rules.operators import Missing, MissingOr
-from rules.rule import Condition, Relation, Rule, RuleTest
+from rules.rule import Condition, Relation, Rule
 from rules.rulebase import RuleBase
-from rules.say import NOTHING, references
+from rules.say import references
 from rules.stories import run_test
 
 PREFIX = {"insurance": "ins-", "telecom": "tel-", "automotive": "auto-"}
@@ -31,7 +30,6 @@ RULES = [
     for path in sorted((builtin_packs()[pack] / "rules").iterdir())
 ]
 T = TypeVar("T")
-LANGUAGES = ("en", "de")
 ZURICH = """
 company: Muster AG
 timezone: Europe/Zurich
@@ -108,20 +106,6 @@ def test_no_two_rules_hold_each_other_back(pack: str) -> None:
 
     for one, other in combinations(stacked("base", pack).rules, 2):
         assert not (holds_back(one, other) and holds_back(other, one)), (one.id, other.id)
-
-
-@each_pack
-def test_there_is_german_for_every_word_a_pack_adds(pack: str) -> None:
-    german = yaml.safe_load((builtin_packs()["base"].parents[1] / "words" / "de.yaml").read_text(encoding="utf-8"))
-    buttons = {
-        action.removeprefix("webhook ").replace("-", "_")
-        for rule in own_rules(pack)
-        for action in (rule.then.do, *rule.then.instead)
-        if action and action.startswith("webhook ")
-    }
-    added = words(stacked("base", pack).model) - words(stacked("base").model) | buttons
-    assert sorted(added - german.keys()) == []
-    assert [word for word, said in german.items() if "ß" in said] == []
 
 
 # --- the tests beside the rules ---
@@ -249,44 +233,3 @@ def test_a_sentence_uses_only_what_the_rule_makes_sure_of(pack: str, id_: str) -
 def known(conditions: Sequence[Condition]) -> set[str]:
     """The fields that have a value wherever these conditions hold."""
     return {str(c.link) for c in conditions if not isinstance(c.test, Missing | MissingOr)}
-
-
-@each_rule
-def test_every_sentence_reads_well_in_english_and_german(pack: str, id_: str) -> None:
-    rulebase = stacked("base", pack)
-    rule = rulebase.by_id[id_]
-    assert rule.title.keys() == rule.then.say.keys() == set(LANGUAGES)
-    assert rule.title["en"] != rule.title["de"]
-    for match, dossier, now in raised(rule):
-        facts = rulebase.facts(dossier, now=now)
-        said = {language: rulebase.advise(match, facts, opened_at=now, language=language).say for language in LANGUAGES}
-        assert said["en"] != said["de"]
-        for sentence in (*said.values(), *rule.title.values()):
-            assert not any(wrong in sentence for wrong in (NOTHING, "{", "  ", " .", " ,", "ß", "None")), sentence
-        assert all(sentence.endswith(".") for sentence in said.values())
-
-
-def raised(rule: Rule) -> Iterator[tuple[Match, Dossier, datetime]]:
-    """What the tests beside a rule expect to be open, with the data as it stands then."""
-    for test in rule.tests:
-        for index, step in enumerate(test.steps):
-            for id_ in (step.expect and step.expect.open_) or ():
-                match = Match(rule=rule.id, subject=RecordRef(kind=rule.subject, id=id_))
-                yield match, as_told(test, steps=index + 1), step.at
-
-
-def as_told(test: RuleTest, *, steps: int) -> Dossier:
-    """The records of a test after so many of its steps."""
-    records: dict[tuple[str, str], dict[str, str]] = {(CUSTOMER, "K1"): {}}
-    for told in (test.given, *(step.change for step in test.steps[:steps])):
-        for kind, raws in told.items():
-            for raw in raws:
-                fields = {name: str(value) for name, value in raw.items() if name != "id"}
-                records.setdefault((kind, str(raw["id"])), {}).update(fields)
-    return Dossier(
-        id="K1",
-        records=tuple(
-            Record(kind=kind, id=id_, customer=None if kind == CUSTOMER else "K1", fields=fields)
-            for (kind, id_), fields in records.items()
-        ),
-    )

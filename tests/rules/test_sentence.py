@@ -46,11 +46,11 @@ BASE = {
         business hours it goes to the team lead.
     """,
     ("negative-margin", "en"): """
-        For each customer whose "margin 12m" is below CHF 0, whose "margin negative years" is at
+        For each customer whose "margin in 12 months" is below CHF 0, whose number of years with a negative margin is at
         least 3 and whose "since" was more than 3 years ago, unless there is an opportunity of this
         customer whose stage is open and whose amount is above CHF 20,000: tell the owner's manager
         in the digest to let the customer go: call; due in 10 business days. At stake is the
-        customer's "margin 12m"; it reminds again every 6 months, at most 2 times; while it is open,
+        customer's "margin in 12 months"; it reminds again every 6 months, at most 2 times; while it is open,
         whatever is tagged pitch is held back for the same customer.
     """,
     ("opportunity-idle", "en"): """
@@ -305,7 +305,7 @@ TESTS = {
     "status: missing": ("status is missing", "Status fehlt"),
     "status: present": ("status is known", "Status bekannt ist"),
     "paperless: yes": ('"paperless" is yes', "«paperless» ja ist"),
-    "customer.segment: sme": ("customer's segment is sme", "«Kunde: Segment» KMU ist"),
+    "customer.segment: sme": ("customer's segment is SME", "«Kunde: Segment» KMU ist"),
     "customer.since: missing": ('customer\'s "since" is missing', "«Kunde: seit» fehlt"),
 }
 

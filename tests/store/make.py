@@ -8,10 +8,12 @@ from decimal import Decimal
 from domain.delivery import Delivery, NewDelivery
 from domain.recommendation import Advice, Match, Recommendation, Verdict, recommendation_id
 from domain.record import Record, RecordRef, Scalar
-from store import dossiers, due, evaluations, outbox
+from domain.sorting import Send
+from store import dossiers, due, evaluations, outbox, sorting
 from store.due import Claim
 from store.evaluations import Evaluated
 from store.session import Database
+from store.sorting import Waiting
 
 T0 = datetime(2026, 11, 23, 8, 0, 0, 123456, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -105,6 +107,20 @@ def commit(
     return evaluations.commit_many(db, [result]) == set()
 
 
+def claimed(
+    db: Database, *, now: datetime = T0, owner: str = "w1", lease_s: float = 60, limit: int = 50
+) -> list[Delivery]:
+    """What is due, of people who have no wishes."""
+    while sorting.sort(db, lambda waiting, _: map(_send, waiting), now=now, days={}):
+        pass
+    return outbox.claim(db, now=now, owner=owner, lease_s=lease_s, limit=limit)
+
+
+def _send(waiting: Waiting) -> Send:
+    delivery = waiting.delivery
+    return Send(delivery=delivery.id, channel=delivery.channel, destination=delivery.destination)
+
+
 def leased(db: Database, *, now: datetime = T0, owner: str = "w1", lease_s: float = 60) -> Delivery:
-    (delivery,) = outbox.claim(db, now=now, owner=owner, lease_s=lease_s)
+    (delivery,) = claimed(db, now=now, owner=owner, lease_s=lease_s)
     return delivery

@@ -104,7 +104,7 @@ def test_an_episode_that_ends_makes_room_for_the_next_in_the_same_decision(db: D
 
     assert recommendations.listing(db) == [this_year, ended]
     states = {d.recommendation: d.state for d in outbox.listing(db)}
-    assert states == {last_year.id: DeliveryState.CANCELLED, this_year.id: DeliveryState.READY}
+    assert states == {last_year.id: DeliveryState.CANCELLED, this_year.id: DeliveryState.QUEUED}
 
 
 def test_an_open_recommendation_that_says_something_new_keeps_its_reminder(db: Database) -> None:
@@ -116,7 +116,7 @@ def test_an_open_recommendation_that_says_something_new_keeps_its_reminder(db: D
     assert commit(db, claim_one(db), updated=[after])
 
     assert recommendations.listing(db) == [after]
-    assert [d.state for d in outbox.listing(db)] == [DeliveryState.READY]
+    assert [d.state for d in outbox.listing(db)] == [DeliveryState.QUEUED]
 
 
 def test_a_recommendation_that_is_held_back_sends_nothing_until_it_is_queued_again(db: Database) -> None:
@@ -129,4 +129,4 @@ def test_a_recommendation_that_is_held_back_sends_nothing_until_it_is_queued_aga
 
     write(db, customer("K1", name="Muster AG"))
     assert commit(db, claim_one(db), updated=[before], deliveries=(reminder(before, due_at=T0 + DAY),))
-    assert [(d.state, d.due_at) for d in outbox.listing(db)] == [(DeliveryState.READY, T0 + DAY)]
+    assert [(d.state, d.due_at) for d in outbox.listing(db)] == [(DeliveryState.QUEUED, T0 + DAY)]

@@ -10,9 +10,9 @@ from domain.recommendation import Recommendation
 from store import outbox, recommendations
 from store.outbox import RESEND_AFTER
 from store.session import Database
-from tests.store.make import DAY, MINUTE, T0, leased, raised, recommendation, reminder
+from tests.store.make import DAY, MINUTE, T0, claimed, leased, raised, recommendation, reminder
 
-READY, LEASED, SENDING, SENT, UNKNOWN, FAILED, DEAD, CANCELLED = DeliveryState
+QUEUED, READY, LEASED, SENDING, SENT, UNKNOWN, FAILED, DEAD, CANCELLED, GATHERED = DeliveryState
 OK = Receipt(code=250, text="queued as 42")
 REFUSED = SendError("no such user", permanent=True, code=550, phase="rcpt")
 BUSY = SendError("try later", code=451, phase="data")
@@ -36,10 +36,10 @@ def only(db: Database) -> Delivery:
     return delivery
 
 
-def test_a_delivery_goes_from_ready_to_sent(db: Database, open_: Recommendation) -> None:
+def test_a_delivery_goes_from_queued_to_sent(db: Database, open_: Recommendation) -> None:
     queued = only(db)
     assert (queued.state, queued.due_at, queued.recommendation, queued.destination) == (
-        READY,
+        QUEUED,
         T0,
         open_.id,
         "u1@example.com",
@@ -70,7 +70,7 @@ def test_workers_claiming_at_once_never_get_the_same_delivery(db: Database) -> N
 
     def worker(name: str) -> list[str]:
         mine: list[str] = []
-        while got := outbox.claim(db, now=T0, limit=7, owner=name, lease_s=60):
+        while got := claimed(db, now=T0, limit=7, owner=name, lease_s=60):
             mine += [delivery.person for delivery in got]
         return mine
 
@@ -84,17 +84,17 @@ def test_the_earliest_due_are_sent_first_and_not_before_their_time(db: Database)
     about = recommendation()
     times = {"u1": 2, "u2": 0, "u3": 1, "u4": 60}
     raised(db, about, deliveries=tuple(reminder(about, person=p, due_at=T0 + m * MINUTE) for p, m in times.items()))
-    got = outbox.claim(db, now=T0 + 2 * MINUTE, owner="w1", lease_s=60)
+    got = claimed(db, now=T0 + 2 * MINUTE, owner="w1", lease_s=60)
     assert [delivery.person for delivery in got] == ["u2", "u3", "u1"]
 
 
 def test_what_is_snoozed_or_closed_is_not_claimed(db: Database, open_: Recommendation) -> None:
     snoozed = open_.snooze(until=T0 + DAY, at=T0)
     recommendations.act(db, open_, snoozed, deliveries=[reminder(open_, occurrence=2, due_at=T0)], now=T0)
-    assert outbox.claim(db, now=T0, owner="w1", lease_s=60) == []
+    assert claimed(db, now=T0, owner="w1", lease_s=60) == []
     assert outbox.next_due(db) == T0 + DAY
     recommendations.act(db, snoozed, snoozed.done(by="u1", at=T0), now=T0)
-    assert outbox.claim(db, now=T0 + DAY, owner="w1", lease_s=60) == []
+    assert claimed(db, now=T0 + DAY, owner="w1", lease_s=60) == []
     assert outbox.next_due(db) is None
 
 
@@ -183,7 +183,7 @@ def test_a_crash_while_sending_is_unknown_resent_once_byte_for_byte_and_then_lef
     outbox.recover(db, now=again + 2 * DAY)
     assert only(db).state is UNKNOWN
     assert outbox.next_due(db) is None
-    assert outbox.claim(db, now=again + 3 * DAY, owner="w1", lease_s=60) == []
+    assert claimed(db, now=again + 3 * DAY, owner="w1", lease_s=60) == []
 
 
 def test_an_unknown_delivery_is_not_resent_once_the_recommendation_is_closed(
@@ -236,7 +236,7 @@ def test_a_person_may_send_again_what_is_stuck(db: Database, open_: Recommendati
     begin(db, delivery)
     assert settle(db, delivery)
     assert only(db).state is state
-    assert outbox.claim(db, now=T0, owner="w1", lease_s=60) == []
+    assert claimed(db, now=T0, owner="w1", lease_s=60) == []
 
     assert outbox.retry_now(db, delivery.id, now=T0)
 
@@ -254,7 +254,7 @@ def test_what_is_closed_cannot_be_sent_again(db: Database, open_: Recommendation
 def test_a_worker_that_stops_gives_back_what_it_has_not_begun(db: Database) -> None:
     about = recommendation()
     raised(db, about, deliveries=tuple(reminder(about, person=f"u{n}") for n in range(3)))
-    begun, _, others = (*outbox.claim(db, now=T0, limit=2, owner="stops", lease_s=60), leased(db, owner="stays"))
+    begun, _, others = (*claimed(db, now=T0, limit=2, owner="stops", lease_s=60), leased(db, owner="stays"))
     begin(db, begun)
 
     outbox.release(db, owner="stops")

@@ -11,6 +11,7 @@ from tests.store.make import (
     MINUTE,
     T0,
     claim_one,
+    claimed,
     commit,
     customer,
     leased,
@@ -20,7 +21,7 @@ from tests.store.make import (
     write,
 )
 
-READY, CANCELLED = DeliveryState.READY, DeliveryState.CANCELLED
+QUEUED, CANCELLED = DeliveryState.QUEUED, DeliveryState.CANCELLED
 
 
 def deliveries(db: Database) -> dict[int, DeliveryState]:
@@ -84,15 +85,15 @@ def test_a_snooze_replaces_what_is_unsent_by_one_reminder_at_its_end(db: Databas
     raised(db, before, deliveries=(reminder(before),))
     once = before.snooze(until=T0 + DAY, at=T0)
     assert recommendations.act(db, before, once, deliveries=[reminder(before, occurrence=2, due_at=T0 + DAY)], now=T0)
-    assert deliveries(db) == {1: CANCELLED, 2: READY}
+    assert deliveries(db) == {1: CANCELLED, 2: QUEUED}
 
     twice = once.snooze(until=T0 + 2 * DAY, at=T0)
     later = reminder(before, occurrence=2, due_at=T0 + 2 * DAY)
     assert recommendations.act(db, once, twice, deliveries=[later], now=T0)
 
-    assert deliveries(db) == {1: CANCELLED, 2: READY}
+    assert deliveries(db) == {1: CANCELLED, 2: QUEUED}
     assert outbox.next_due(db) == T0 + 2 * DAY
-    assert outbox.claim(db, now=T0 + DAY, owner="w", lease_s=60) == []
+    assert claimed(db, now=T0 + DAY, owner="w", lease_s=60) == []
     assert leased(db, now=T0 + 2 * DAY).occurrence == 2
 
 

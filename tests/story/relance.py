@@ -17,7 +17,10 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
 
 from app.importing import ImportReport, StoreSink, import_file
 from app.settings import Mail as MailSettings
@@ -27,6 +30,7 @@ from domain.delivery import Delivery, DeliveryState, Link
 from domain.person import People, Person
 from domain.recommendation import Recommendation, State
 from domain.record import CUSTOMER, Record, RecordRef, Scalar, Timeline
+from domain.wishes import Wishes
 from rules.mapping import load as load_map
 from rules.rulebase import NOBODY, Decision, RuleBase
 from scheduler.dispatch import Dispatched
@@ -164,7 +168,10 @@ class Interrupted(RuleBase):
 
 @dataclass(kw_only=True)
 class Relance:
-    """One company's service. `packs`: its rules, the company's own folder last. `processes`: as in the settings."""
+    """One company's service. `packs`: its rules, the company's own folder last.
+
+    `processes`, `at_once` and whatever else is in `more`: as in the settings.
+    """
 
     database: str
     packs: Sequence[str]
@@ -172,6 +179,8 @@ class Relance:
     now: datetime
     nobody: str | None = None
     processes: int = 0
+    at_once: int | None = None
+    more: dict[str, object] = field(default_factory=dict[str, object])
     house: House = field(init=False)
     worker: Worker = field(init=False)
     pages: TestClient = field(init=False)
@@ -245,6 +254,8 @@ class Relance:
                 "secret_keys": ["a key that only stories know"],
                 "nobody": self.nobody,
                 "processes": self.processes,
+                "at_once": self.at_once,
+                **self.more,
                 "mail": MailSettings(host=LOOPBACK, port=self.post.port, sender="relance@example.com", timeout_s=10),
             }
         )
@@ -256,6 +267,11 @@ class Relance:
         self.pages = self._open.enter_context(TestClient(create_app(services), base_url=BASE_URL))
         return self
 
+    def forget_person(self, who: str) -> None:
+        """Somebody leaves: nothing knows them any more."""
+        with self.db.begin() as connection:
+            connection.execute(text("DELETE FROM people WHERE id = :id"), {"id": who})
+
     def knows(self, name: str, rule: str) -> Relance:
         """The company writes a rule into its own pack, and the service restarts."""
         (Path(self.packs[-1]) / f"{name}.yaml").write_text(rule, encoding="utf-8")
@@ -265,7 +281,17 @@ class Relance:
         (Path(self.packs[-1]) / f"{name}.yaml").unlink()
         return self.restarts()
 
+    def sets(self, **settings: object) -> Relance:
+        """An administrator changes settings, and the service restarts."""
+        self.more |= settings
+        return self.restarts()
+
     # --- what people do ---
+
+    def wishes(self, who: str, **wishes: Any) -> Relance:
+        """Somebody says what they want to hear, now."""
+        people.wish(self.db, who, Wishes(**wishes), now=self.now)
+        return self
 
     def clicks(self, mail: Mail, button: str, **form: str) -> str:
         """Somebody opens a button's page and presses; the page that comes back."""

@@ -170,6 +170,7 @@ def test_a_running_worker_survives_what_happens_to_its_processes_and_leaves_none
         "RULES": '["base", "company.yaml"]',
         "SECRET_KEYS": '["a key for tests only"]',
         "TICK_S": "0.1",
+        "AT_ONCE": "1000",
         "MAIL__HOST": LOOPBACK,
         "MAIL__PORT": str(post.port),
         "MAIL__SENDER": "relance@example.com",

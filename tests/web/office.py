@@ -9,24 +9,28 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from ipaddress import ip_network
 from zoneinfo import ZoneInfo
 
 import uvicorn
 from fastapi import FastAPI
 from httpx import Response
 
-from domain.delivery import Delivery, DeliveryState, Link
+from domain.delivery import Delivery, DeliveryState, Link, PersonalLink
+from domain.followup import FollowUp, FollowUpKind, NewFollowUp
 from domain.person import Person
 from domain.recommendation import Advice, Recommendation, Verdict
 from domain.record import CUSTOMER, Record, RecordRef
+from domain.wishes import Wishes
+from notifiers.http import Outgoing
 from notifiers.links import Links
-from store import dossiers, due, evaluations, outbox, people, recommendations
+from store import dossiers, due, evaluations, followups, outbox, people, recommendations, suppressions
 from store.session import Database
 from web.app import create_app
 from web.mailbox import StoredMail, create_mailbox
-from web.services import Condition, Explanation, Services
+from web.services import Condition, Explanation, LiveRule, Services
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette would rather have the successor of httpx
@@ -34,6 +38,15 @@ with warnings.catch_warnings():
 
 MONDAY = datetime(2026, 11, 23, 9, 2, 30, tzinfo=UTC)  # 10:02 in Zurich
 CALL = "R1"
+
+SLACK_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+MATTERMOST_KEYS = ("a key for Mattermost", "an older key")
+LOOPBACK = Outgoing(allowed=(ip_network("127.0.0.1/32"),))
+RULES = {
+    "contract-expiring": {"en": "Contract expiring", "de": "Vertrag läuft aus"},
+    "quote-stalled": {"en": "Quote stalled", "de": "Offerte stockt"},
+}
+TAGS = {"contract-expiring": ("renewal",), "quote-stalled": ("pipeline", "sales")}
 
 LENA = Person(id="lena", name="Lena Steiner", email="lena@example.com", language="en", timezone="Europe/Zurich")
 PETRA = Person(id="petra", name="Petra Frei", email="petra@example.com", language="de", timezone="Europe/Zurich")
@@ -64,6 +77,17 @@ def explain_from(db: Database) -> Callable[..., Explanation]:
     return explain
 
 
+def rules_of(language: str) -> list[LiveRule]:
+    return [LiveRule(id=id_, title=titles.get(language, titles["en"]), tags=TAGS[id_]) for id_, titles in RULES.items()]
+
+
+def planned(recommendation: Recommendation, now: datetime) -> list[NewFollowUp]:
+    """A second reminder after three days."""
+    return [
+        NewFollowUp(recommendation=recommendation.id, kind=FollowUpKind.REPEAT, step=1, due_at=now + timedelta(days=3))
+    ]
+
+
 @dataclass(kw_only=True)
 class Office:
     """The application, its clock, and what a person sees and presses."""
@@ -72,6 +96,8 @@ class Office:
     now: datetime = MONDAY
     links: Links = field(default_factory=lambda: Links(["a key for tests"], "http://testserver"))
     mails: Sequence[StoredMail] = ()
+    slack_signing_secret: str | None = SLACK_SECRET
+    mattermost_keys: Sequence[str] = MATTERMOST_KEYS
     app: FastAPI = field(init=False)
     client: TestClient = field(init=False)
 
@@ -84,6 +110,11 @@ class Office:
                 explain=explain_from(self.db),
                 language="en",
                 zone=ZoneInfo("Europe/Zurich"),
+                followups=planned,
+                rules=rules_of,
+                slack_signing_secret=self.slack_signing_secret,
+                mattermost_keys=self.mattermost_keys,
+                outgoing=LOOPBACK,
             )
         )
         self.app.include_router(create_mailbox(lambda: self.mails))
@@ -117,8 +148,7 @@ class Office:
         dossiers.upsert(self.db, [renamed], now=self.now, source="test")
 
     def moves_to_an_unknown_zone(self, person_id: str) -> None:
-        person = people.load(self.db).by_id[person_id]
-        people.save(self.db, [replace(person, timezone="Mars/Olympus")], now=self.now)
+        self.knows(person_id, timezone="Mars/Olympus")
 
     def says(self, do: str | None) -> None:
         """The rule's next best action changes."""
@@ -142,10 +172,27 @@ class Office:
         url = self.links.for_person(recommendation, person, now=MONDAY)[link]
         return url.removeprefix("http://testserver")
 
+    def own(self, link: PersonalLink, *, person: str = "lena", address: str | None = None) -> str:
+        """The path of a link about a person's own wishes."""
+        urls = self.links.personal(person, address=address or f"{person}@example.com", now=MONDAY)
+        return urls[link].removeprefix("http://testserver")
+
+    def knows(self, person_id: str, **changes: str) -> None:
+        """What is recorded of a person changes."""
+        person = next(p for p in (LENA, PETRA) if p.id == person_id)
+        people.save(self.db, [replace(person, **changes)], now=self.now)
+
+    def wishes(self, person_id: str = "lena") -> Wishes:
+        return people.load(self.db).by_id[person_id].wishes
+
+    @property
+    def suppressed(self) -> list[str]:
+        return [suppression.address for suppression in suppressions.listing(self.db)]
+
     def get(self, path: str, **options: object) -> Response:
         return self.client.get(path, **options)
 
-    def press(self, path: str, **fields: str) -> Response:
+    def press(self, path: str, **fields: str | Sequence[str]) -> Response:
         """Press the page's button and follow to the answer."""
         return self.client.post(path, data=fields)
 
@@ -157,7 +204,11 @@ class Office:
 
     @property
     def deliveries(self) -> list[Delivery]:
-        return outbox.listing(self.db, states=[DeliveryState.READY])
+        return outbox.listing(self.db, states=[DeliveryState.QUEUED])
+
+    @property
+    def followups(self) -> list[FollowUp]:
+        return followups.of(self.db, CALL)
 
     @contextmanager
     def serves(self) -> Iterator[str]:

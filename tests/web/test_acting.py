@@ -10,7 +10,7 @@ import pytest
 
 from domain.delivery import Link
 from domain.recommendation import State
-from tests.web.office import heading
+from tests.web.office import CALL, heading
 
 
 @pytest.mark.parametrize("link", list(Link))
@@ -67,6 +67,21 @@ def test_what_was_done_by_mistake_is_taken_back_by_whoever_did_it(office):
 
     office.press(path, undo="1")
     assert office.recommendation == taken_back
+
+
+def test_what_is_taken_back_is_followed_up_again(office):
+    path = office.link(Link.DONE)
+    office.press(path)
+    assert office.followups == []
+
+    office.now += timedelta(hours=1)
+    office.press(path, undo="1")
+    (repeat,) = office.followups
+    assert (repeat.recommendation, repeat.step, repeat.due_at) == (CALL, 1, office.now + timedelta(days=3))
+
+    office.press(office.link(Link.SNOOZE_1_WEEK))
+    (put_off,) = office.followups
+    assert put_off.due_at == office.recommendation.snoozed_until
 
 
 def test_another_person_reads_who_was_faster_in_their_language(office):

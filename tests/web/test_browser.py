@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import time
 from pathlib import Path
 
 import pytest
 
-from domain.delivery import Link
+from domain.delivery import Link, PersonalLink
 from domain.recommendation import State
+from domain.wishes import Way, Wishes
 from store.session import Database
 from tests.web.office import Office
 from tests.web.test_mailbox import mail
+from web.words import LOCALES
 
 CHROMIUM = Path("/usr/bin/chromium")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: pip install -e '.[dev]'")
@@ -102,6 +105,85 @@ def test_everything_works_without_javascript(office, browser, base):
         page.get_by_label("The data is wrong").check()
         page.get_by_role("button").click()
         page.get_by_role("heading", name="Marked as not relevant").wait_for()
+
+
+def test_settings_and_a_pause_work_on_a_phone_without_scripts(office, browser, base):
+    """By keyboard and touch alone, as its reader would."""
+    with browser.new_context(base_url=base, java_script_enabled=False, viewport=PHONE) as context:
+        page = context.new_page()
+        page.goto(office.own(PersonalLink.SETTINGS))
+        page.get_by_label("Language").select_option(label="English")
+        for day in ("Saturday", "Sunday"):
+            page.get_by_label(day).uncheck()
+        page.get_by_label("From").fill("18:00")
+        page.get_by_label("To", exact=True).fill("07:30")
+        page.get_by_label("Time 1").fill("08:00")
+        page.get_by_label("“renewal”").select_option(label="In a summary")
+        page.get_by_text("Mute single rules").click()
+        page.get_by_label("Quote stalled").check()
+        page.get_by_label("At most so many messages a day").fill("lots")
+        page.get_by_role("button", name="Save").click()
+        page.get_by_text("Write a whole number").wait_for()
+        assert page.get_by_label("From").input_value() == "18:00"
+        assert page.get_by_label("Quote stalled").is_checked()
+        page.get_by_label("At most so many messages a day").fill("8")
+        page.keyboard.press("Enter")
+        page.get_by_text("You hear Mon–Fri 07:30–18:00, at most 8 a day, the rest at 08:00.").wait_for()
+
+        page.get_by_role("link", name="Pause all…").click()
+        page.get_by_label("Or until a day of your choice").fill("2026-12-24")
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Paused until Thu 24 Dec").wait_for()
+        page.get_by_role("button", name="End the pause").click()
+        page.get_by_text("The pause is over.").wait_for()
+
+        page.get_by_role("link", name="No more mails…").click()
+        page.get_by_role("button", name="Stop all mails").click()
+        page.get_by_role("button", name="Send me mails again").click()
+        page.get_by_role("heading", name="Mails come again to lena@example.com").wait_for()
+    assert office.wishes() == Wishes(
+        language="en",
+        days=frozenset(range(5)),
+        quiet=(time(18), time(7, 30)),
+        digest_at=(time(8),),
+        daily_cap=8,
+        muted=frozenset({"quote-stalled"}),
+        channels={"renewal": Way.DIGEST},
+    )
+    assert office.suppressed == []
+
+
+@pytest.mark.parametrize("language", list(LOCALES))
+@pytest.mark.parametrize("link", list(PersonalLink))
+def test_a_page_of_ones_own_fits_a_phone_in_every_language(office, page, link, language):
+    office.knows("lena", language=language)
+    path = office.own(
+        link, address="eine.sehr.lange.adresse.von.lena.steiner@vierwaldstaetterseedampfschiff.example.com"
+    )
+    page.set_viewport_size(PHONE)
+    for press in ("nothing", "the last button"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], press
+        assert page.get_by_role("heading", level=1).count() == 1
+        assert page.evaluate("document.querySelector('a, button, input').className") == "skip"
+        if link is not PersonalLink.PAUSE:  # its last button needs a day
+            page.get_by_role("button").last.click()
+
+
+def test_a_wrong_field_has_the_focus_and_every_field_has_a_name(office, browser, base):
+    described = "[...document.querySelectorAll('[aria-describedby]')].map(f => f.getAttribute('aria-describedby'))"
+    with browser.new_context(base_url=base) as context:  # the console repeats the status of the answer
+        page = context.new_page()
+        page.goto(office.own(PersonalLink.SETTINGS))
+        page.get_by_label("Time zone").fill("Europe/Zurick")
+        page.keyboard.press("Enter")
+        page.get_by_role("alert").wait_for()
+        assert page.evaluate("document.activeElement.id") == "timezone"
+        unnamed = "[...document.querySelectorAll('input, select')].filter(f => !f.labels.length && !f.ariaLabel)"
+        assert page.evaluate(f"{unnamed}.length") == 0
+        ids = {id_ for text in page.evaluate(described) for id_ in text.split()}
+        assert ids >= {"timezone-wrong", "timezone-hint", "quiet-hint"}
+        assert [id_ for id_ in ids if page.locator(f"#{id_}").count() != 1] == []
 
 
 def test_a_reload_after_the_press_acts_only_once(office, page):

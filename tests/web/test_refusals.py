@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from domain.delivery import Link
+from domain.delivery import Link, PersonalLink
 from domain.recommendation import State
 from store.session import Database
 from tests.web.office import Office, heading
 from web.headers import HEADERS
-from web.security import demo, public, signed_link
+from web.security import demo, mattermost_signed, personal_link, public, signed_link, slack_signed
 from web.trouble import STATUS, TroubleKind
 from web.words import LOCALES, WORDS, Reader
 
@@ -114,10 +114,16 @@ def test_every_answer_carries_the_security_headers_and_no_cookie(office):
         office.get("/static/icon.svg"),
         office.get("/healthz"),
         office.press(office.link(Link.DISMISS), text="x" * 20_000),
+        *(office.get(office.own(link)) for link in PersonalLink),
+        office.press(office.own(PersonalLink.SETTINGS), do="save"),
+        office.client.post(office.own(PersonalLink.PAUSE), data={"do": "tomorrow"}, follow_redirects=False),
+        office.press(office.own(PersonalLink.UNSUBSCRIBE), **{"List-Unsubscribe": "One-Click"}),
+        office.press("/chat/slack"),
+        office.press("/chat/mattermost"),
     ]
     office.moves_to_an_unknown_zone("lena")
     answers.append(office.get(office.link(Link.DONE)))
-    assert {a.status_code for a in answers} >= {200, 303, 404, 405, 413, 500}
+    assert {a.status_code for a in answers} >= {200, 303, 401, 404, 405, 413, 422, 500}
     for answer in answers:
         assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
         assert "set-cookie" not in answer.headers
@@ -125,10 +131,17 @@ def test_every_answer_carries_the_security_headers_and_no_cookie(office):
 
 def test_every_route_states_who_may_use_it(office):
     routes = [context.original_route for context in iter_route_contexts(office.app.routes)]
-    assert {route.path for route in routes} >= {"/r/{token}", "/healthz", "/static/page.css"}
+    assert {route.path for route in routes} >= {
+        "/r/{token}",
+        "/me/{token}",
+        "/chat/slack",
+        "/chat/mattermost",
+        "/healthz",
+    }
+    ways = {public, signed_link, personal_link, slack_signed, mattermost_signed, demo}
     for route in routes:
         assert isinstance(route, APIRoute)
-        stated = {d.call for d in route.dependant.dependencies} & {public, signed_link, demo}
+        stated = {d.call for d in route.dependant.dependencies} & ways
         assert len(stated) == 1, f"{route.path} states {stated or 'nothing'}"
 
 

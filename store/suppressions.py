@@ -1,0 +1,69 @@
+"""Addresses that nothing is sent to any more, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import delete, select
+
+from store.dialects import among, insert
+from store.session import Database
+from store.tables import AnyRow, suppressions
+
+
+class Why(StrEnum):
+    BOUNCED = "bounced"  # the address does not exist
+    COMPLAINT = "complaint"  # the reader marked a mail as unwanted
+    UNSUBSCRIBED = "unsubscribed"  # the reader asked for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    """`address` in lower case; `detail`: what the other side said; `delivery`: the one that told."""
+
+    address: str
+    reason: Why
+    detail: str | None = None
+    since: datetime
+    delivery: int | None = None
+
+
+def add(db: Database, suppression: Suppression) -> bool:
+    """False: it was suppressed before, and what was said then stays."""
+    row = {name: getattr(suppression, name) for name in NAMES} | {"address": suppression.address.casefold()}
+    with db.begin() as connection:
+        return connection.execute(insert(connection, suppressions).on_conflict_do_nothing(), row).rowcount == 1
+
+
+def lift(db: Database, address: str) -> bool:
+    """Send to it again. False: it was not suppressed."""
+    with db.begin() as connection:
+        gone = connection.execute(delete(suppressions).where(suppressions.c.address == address.casefold()))
+        return gone.rowcount == 1
+
+
+def of(db: Database, addresses: Iterable[str]) -> dict[str, Suppression]:
+    """Those of these addresses that are suppressed, by their lower case."""
+    query = select(suppressions).where(among(suppressions.c.address, {a.casefold() for a in addresses}))
+    with db.read() as connection:
+        rows = connection.execute(query).all()
+    return {row.address: _suppression(row) for row in rows}
+
+
+def listing(db: Database, *, limit: int = 1000) -> list[Suppression]:
+    """The latest first."""
+    query = select(suppressions).order_by(suppressions.c.since.desc(), suppressions.c.address).limit(limit)
+    with db.read() as connection:
+        return [_suppression(row) for row in connection.execute(query)]
+
+
+NAMES = tuple(field.name for field in fields(Suppression))
+
+
+def _suppression(row: AnyRow) -> Suppression:
+    return Suppression(
+        address=row.address, reason=Why(row.reason), detail=row.detail, since=row.since, delivery=row.delivery
+    )
