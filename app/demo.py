@@ -102,6 +102,7 @@ def _settings(folder: Path, *, mail_port: int, base_url: str) -> Settings:
             "base_url": base_url,
             "secret_keys": [secrets.token_urlsafe(32)],
             "nobody": PEOPLE[0].id,
+            "at_once": 6,  # so that some get a digest and some get mails
             "mail": Mail(host=LOOPBACK, port=mail_port, sender="relance@example.com", name="Relance"),
         }
     )

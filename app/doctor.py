@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -148,33 +148,24 @@ def _heartbeat(settings: Settings) -> Finding:
 
 def _people(settings: Settings, db: Database) -> Iterator[Finding]:
     known = list(people.load(db).by_id.values())
-    yield Finding(
-        check="people",
-        health=Health.OK if known else Health.WARNING,
-        says=f"{len(known):,} known",
-        do=None if known else "import people: without them reminders reach nobody",
-    )
-    unusable = {person: verdict for person in known if isinstance(verdict := deliverable(person.email), Refusal)}
+    unusable = [(person, verdict) for person in known if isinstance(verdict := deliverable(person.email), Refusal)]
     if unusable:
-        yield Finding(
-            check="people",
-            health=Health.WARNING,
-            says=f"{len(unusable):,} without a usable address: "
-            + _first([f"{person.id} ({refusal.reason})" for person, refusal in unusable.items()]),
-            do="correct their addresses and import them again",
-        )
-    suppressed = suppressions.of(db, [person.email for person in known])
-    silent = [
-        (person, suppressed[person.email.casefold()]) for person in known if person.email.casefold() in suppressed
-    ]
+        says = f"{len(unusable):,} without a usable address: {_first(f'{p.id} ({v.reason})' for p, v in unusable)}"
+        do = "correct their addresses and import them again"
+        yield Finding(check="people", health=Health.WARNING, says=says, do=do)
+    found = suppressions.of(db, [person.email for person in known])
+    silent = [(person, why) for person in known if (why := found.get(person.email.casefold()))]
     if silent:
-        yield Finding(
-            check="people",
-            health=Health.WARNING,
-            says=f"{len(silent):,} to whom no mail is sent: "
-            + _first([f"{person.id} ({why.reason} on {why.since:%Y-%m-%d})" for person, why in silent]),
-            do="see why, and lift it where the address is right: relance deliveries suppressed",
-        )
+        named = _first(f"{person.id} ({why.reason} on {why.since:%Y-%m-%d})" for person, why in silent)
+        says = f"{len(silent):,} to whom no mail is sent: {named}"
+        do = "see why, and lift it where the address is right: relance deliveries suppressed"
+        yield Finding(check="people", health=Health.WARNING, says=says, do=do)
+    if not known:
+        do = "import people: without them reminders reach nobody"
+        yield Finding(check="people", health=Health.WARNING, says="0 known", do=do)
+    elif not unusable and not silent:
+        says = f"{len(known):,} known, and all can be written to"
+        yield Finding(check="people", health=Health.OK, says=says)
     lost = [(person, problem) for person in known if person.chat and (problem := chat_problem(settings, person.chat))]
     for person, problem in lost[:SHOWN]:
         do = "correct the setting, or the person's chat"
@@ -185,9 +176,10 @@ def _people(settings: Settings, db: Database) -> Iterator[Finding]:
         )
 
 
-def _first(words: Sequence[str]) -> str:
-    more = f" and {len(words) - SHOWN:,} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more
+def _first(words: Iterable[str]) -> str:
+    every = list(words)
+    more = f" and {len(every) - SHOWN:,} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + more
 
 
 # --- what waits ---

@@ -16,9 +16,10 @@ from ipaddress import ip_address
 from typing import TypeAlias
 
 from app.doctor import Finding, Health
-from app.preview import Trial, hand_over, trial_mail
-from app.settings import Mail, Settings
-from domain.delivery import SendError
+from app.preview import envelope_sender
+from app.settings import Mail, Settings, SettingsError
+from app.trial import Trial, hand_over, trial
+from domain.delivery import Channel, SendError
 from notifiers.mailbox import MailboxError, opened
 from notifiers.smtp import SmtpNotifier, SmtpServer
 
@@ -46,8 +47,8 @@ def examine(settings: Settings, *, look_up: LookUp | None = None) -> Iterator[Fi
     """What the settings and the DNS tell. No mail is sent. `look_up`: instead of `txt_records`."""
     mail = settings.mail
     yield _answers(mail.server())
-    yield from _sender(mail)
-    yield from _bounces(mail)
+    yield _sender(mail)
+    yield from _bounces(settings)
     yield from _published(mail, look_up or txt_records)
 
 
@@ -68,22 +69,24 @@ async def _knock(server: SmtpServer) -> None:
         await line.check()
 
 
-def _sender(mail: Mail) -> Iterator[Finding]:
+def _sender(mail: Mail) -> Finding:
     domain = domain_of(mail.sender)
     if domain in NOBODYS:
         says = f"mails come from {mail.sender}, which nobody can answer and few servers take"
-        yield Finding(check="sender", health=Health.WARNING, says=says, do="set `mail.sender` to an address of yours")
-        return
-    passes_on = _is_address(mail.host) or "." not in mail.host
-    says = f"{mail.sender} through {mail.host}"
-    if passes_on or aligned(mail.host, domain):
-        yield Finding(check="sender", health=Health.OK, says=says)
-        return
-    do = f"{mail.host} is not of {domain}: let the SPF record of {domain} include it, and let it sign with d={domain}"
-    yield Finding(check="sender", health=Health.OK, says=says, do=do)
+        return Finding(check="sender", health=Health.WARNING, says=says, do="set `mail.sender` to an address of yours")
+    passes_on = _is_address(mail.host) or "." not in mail.host  # to whom, the settings do not tell
+    let = f"let the SPF record of {domain} include it, and let it sign with d={domain}"
+    do = None if passes_on or aligned(mail.host, domain) else f"{mail.host} is not of {domain}: {let}"
+    return Finding(check="sender", health=Health.OK, says=f"{mail.sender} through {mail.host}", do=do)
 
 
-def _bounces(mail: Mail) -> Iterator[Finding]:
+def _bounces(settings: Settings) -> Iterator[Finding]:
+    mail = settings.mail
+    if mail.bounces and settings.secret_keys:
+        try:
+            envelope_sender(settings)
+        except SettingsError as refusal:
+            yield Finding(check="bounces", health=Health.ERROR, says=str(refusal), do="no mail is sent until then")
     if mail.bounces and not mail.bounce_mailbox:
         says = f"bounces go to {mail.bounces}, and nobody reads them"
         do = "set `mail.bounce_mailbox` to the mailbox where they arrive, as in imaps://user:password@host/INBOX"
@@ -170,15 +173,18 @@ def try_out(
     settings: Settings, to: str, *, read: str | None = None, wait_s: float = 60.0, now: datetime
 ) -> Iterator[Finding]:
     """Send a test mail. `read`: a mailbox to read it back from, as in `notifiers.mailbox`, within `wait_s`."""
-    trial = trial_mail(settings, to, now=now)
     try:
+        sent = trial(settings, Channel.EMAIL, to, now=now)
         if read is not None:
             with opened(read):
                 pass  # what cannot be read is said before anything is sent
-        done = asyncio.run(hand_over(SmtpNotifier(server=settings.mail.server()), trial.message))
+        done = hand_over(settings, Channel.EMAIL, sent.message)
         says = f"{to}: {settings.mail.server()} took it in {done.took_s:.2f} s: {done.receipt.code} {done.receipt.text}"
         yield Finding(check="test mail", health=Health.OK, says=says)
-        arrived = _read_back(read, trial, settings.mail, wait_s=wait_s) if read is not None else None
+        arrived = _read_back(read, sent, settings.mail, wait_s=wait_s) if read is not None else None
+    except SettingsError as failure:
+        yield Finding(check="test mail", health=Health.ERROR, says="nothing was sent", do=str(failure))
+        return
     except SendError as failure:
         yield Finding(check="test mail", health=Health.ERROR, says=str(failure), do="check the settings under `mail`")
         return
@@ -191,18 +197,18 @@ def try_out(
         yield Finding(
             check="test mail",
             health=Health.ERROR,
-            says=f"{trial.number} did not arrive within {wait_s:g} s",
+            says=f"{sent.number} did not arrive within {wait_s:g} s",
             do=f"look into the log of {settings.mail.host} and among the junk mail, or wait longer with --wait",
         )
 
 
-def _read_back(url: str, trial: Trial, mail: Mail, *, wait_s: float) -> bytes | None:
+def _read_back(url: str, sent: Trial, mail: Mail, *, wait_s: float) -> bytes | None:
     """The test mail as it arrived. A report about it names its number too, but comes from somebody else."""
     until = time.monotonic() + wait_s
     while True:
         with opened(url) as box:
             for _, raw in box.waiting():
-                if trial.number.encode() in raw and parseaddr(str(_head(raw)["From"]))[1] == mail.sender:
+                if sent.number.encode() in raw and parseaddr(str(_head(raw)["From"]))[1] == mail.sender:
                     return raw
         left_s = until - time.monotonic()
         if left_s <= 0:
@@ -230,7 +236,7 @@ def _signatures(head: Message, domain: str) -> Iterator[Finding]:
         says = f"signed by {', '.join(tags.get('d', '-') for tags in signatures)}, and nobody signed for {domain}"
         yield Finding(check="dkim", health=Health.WARNING, says=says, do=sign)
         return
-    missing = min((_unsigned(tags) for tags in ours), key=len)
+    missing = max((_unsigned(tags) for tags in ours), key=len)
     says = f"signed with d={ours[0]['d']} s={ours[0].get('s', '-')}"
     if missing:
         says = f"{says}, but not its {', '.join(missing)}"

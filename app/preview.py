@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import html
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
 from app.chats import chats
-from app.settings import Settings, Slack, Webhooks
+from app.settings import Settings, SettingsError, Slack, Webhooks
 from app.wiring import House
-from domain.delivery import Channel, Delivery, DeliveryState, HeldBack, Message, PersonalLink, Receipt, Reminder
+from domain.delivery import Channel, Delivery, DeliveryState, HeldBack, Message, PersonalLink, Reminder
 from domain.person import People, Person
 from domain.recommendation import Advice, Match, Recommendation, State, recommendation_id
 from domain.record import RecordRef
 from notifiers import email
-from notifiers.base import Notifier
 from notifiers.bounces import return_path
-from notifiers.chat import Json, as_json
-from notifiers.links import Links
 from notifiers.render import Rendered, render, render_digest
 from rules.model import Facts
 from rules.problems import unknown
@@ -101,16 +96,15 @@ def preview_reminder(
     matching = [m for m in decision.matches if m.rule == about.rule and about.subject in (None, m.subject.id)]
     match = matching[0] if matching else _match(base, about, decision.facts)
     live = rulebases.current(house.db)
+    opened_at = now.astimezone(UTC)  # as a worker's clock has it: the id follows from how it is written
     recommendation = Recommendation(
-        id=recommendation_id(
-            dossier=dossier.id, match=match, opened_at=now.astimezone(UTC)
-        ),  # as a worker's clock has it
+        id=recommendation_id(dossier=dossier.id, match=match, opened_at=opened_at),
         dossier=dossier.id,
         rule=about.rule,
         rule_version=live.versions.get(about.rule, 1) if live else 1,
         subject=match.subject,
-        opened_at=now,
-        advice=base.advise(match, decision.facts, opened_at=now, language=language),
+        opened_at=opened_at,
+        advice=base.advise(match, decision.facts, opened_at=opened_at, language=language),
     )
     reader = _reader(known, recommendation.advice, channel, to)
     delivery = _delivery(recommendation, reader, channel=channel, to=to, now=now)
@@ -157,7 +151,7 @@ def _delivery(
         destination = to or (place if chat == channel else ANY_PLACE)
     return Delivery(
         id=NO_DELIVERY,
-        key=_number("preview", now),
+        key=numbered("preview", now),
         recommendation=recommendation.id,
         person=reader.id if reader else to or "",
         destination=destination,
@@ -178,13 +172,13 @@ def _by_mail(
     house: House, delivery: Delivery, written: Written, reader: Person | None, *, holds: bool, now: datetime
 ) -> Preview:
     letter = house.postman().reminder_mail(house.db, delivery, written, reader=reader, now=now)
-    return _mail(render(written.reminder), letter.message, holds=holds)
+    return mail_preview(render(written.reminder), letter.message, holds=holds)
 
 
 def _in_chat(house: House, delivery: Delivery, reminder: Reminder, *, holds: bool) -> Preview:
     compose = _composer(house.settings, delivery.channel, language=house.base.company.language)
     body = compose(reminder, delivery.destination)
-    return _chat(delivery.channel, delivery.destination, reminder.subject, body, holds=holds)
+    return chat_preview(delivery.channel, delivery.destination, reminder.subject, body, holds=holds)
 
 
 def _composer(settings: Settings, channel: Channel, *, language: str) -> Callable[[Reminder, str], bytes]:
@@ -225,15 +219,15 @@ def preview_digest(house: House, person: str, *, language: str | None = None, no
     if digest is None:
         raise NothingToShow(f"nothing is open for {person}: no digest would be sent")
     rendered = render_digest(digest)
-    return _mail(
+    return mail_preview(
         rendered,
-        _composed(
+        composed(
             house.settings,
             rendered,
             to=reader.email,
             name=reader.name,
             unsubscribe=digest.personal[PersonalLink.UNSUBSCRIBE],
-            number=_number("preview", now),
+            number=numbered("preview", now),
             now=now,
         ),
     )
@@ -249,159 +243,10 @@ def _is_told(
     return any(id_ == person.id for id_, _ in known.addressees(advice.to, nobody=nobody))
 
 
-# --- a plain test ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialWords:
-    subject: str
-    works: str
-    through: str
-    sender: str
-    reports: str
-    links: str
-    number: str
-    nothing: str
-
-
-TRIALS: Mapping[str, TrialWords] = {
-    "en": TrialWords(
-        subject="Relance can write to you",
-        works="This works: Relance sent this message as a test, and you are reading it.",
-        through="Sent through",
-        sender="From",
-        reports="If it cannot be delivered, the report goes to",
-        links="Links in reminders lead to",
-        number="Test number",
-        nothing="There is nothing to do.",
-    ),
-    "de": TrialWords(
-        subject="Relance kann Ihnen schreiben",
-        works="Es funktioniert: Relance hat diese Nachricht als Test gesendet, und Sie lesen sie.",
-        through="Gesendet über",
-        sender="Von",
-        reports="Ist sie nicht zustellbar, geht die Meldung an",
-        links="Links in Erinnerungen führen zu",
-        number="Testnummer",
-        nothing="Es ist nichts zu tun.",
-    ),
-    "fr": TrialWords(
-        subject="Relance peut vous écrire",
-        works="Cela fonctionne: Relance a envoyé ce message comme test, et vous le lisez.",
-        through="Envoyé par",
-        sender="De",
-        reports="S’il ne peut être remis, l’avis va à",
-        links="Les liens des rappels mènent à",
-        number="Numéro du test",
-        nothing="Il n’y a rien à faire.",
-    ),
-    "it": TrialWords(
-        subject="Relance può scriverle",
-        works="Funziona: Relance ha inviato questo messaggio come prova, e lei lo sta leggendo.",
-        through="Inviato tramite",
-        sender="Da",
-        reports="Se non può essere recapitato, l’avviso va a",
-        links="I link nei promemoria portano a",
-        number="Numero della prova",
-        nothing="Non c’è nulla da fare.",
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial(Preview):
-    """`number`: stands in the message, so that it is known again whatever became of its Message-ID."""
-
-    number: str
-
-
-def trial_mail(settings: Settings, to: str, *, language: str = "en", now: datetime) -> Trial:
-    """A mail that says what was used to send it. It needs neither rules nor a database. Raises `SettingsError`."""
-    words, mail, number = TRIALS[language], settings.mail, _number("test", now)
-    envelope = _envelope_sender(settings)
-    lines = [
-        (words.through, f"{mail.server()} (TLS: {mail.tls})"),
-        (words.sender, mail.sender),
-        (words.reports, envelope or mail.sender),
-        (words.links, settings.base_url),
-        (words.number, number),
-    ]
-    subject = f"{TEST} {words.subject}"
-    rendered = Rendered(subject=subject, text=_trial_text(words, lines), html=_trial_page(words, lines, language))
-    links = Links(keys=settings.keys(), base_url=settings.base_url).personal(to, address=to, now=now)
-    message = _composed(settings, rendered, to=to, unsubscribe=links[PersonalLink.UNSUBSCRIBE], number=number, now=now)
-    shown = _mail(rendered, message)
-    return Trial(subject=subject, to=to, message=shown.message, forms=shown.forms, number=number)
-
-
-def trial_in_chat(settings: Settings, channel: Channel, to: str, *, language: str = "en", now: datetime) -> Preview:
-    """The same in a chat, in one line and without buttons."""
-    words = TRIALS[language]
-    said = f"{TEST} {words.works} {words.links} {settings.base_url} · {words.nothing}"
-    return _chat(channel, to, f"{TEST} {words.subject}", as_json(IN_CHATS[channel](to, said)))
-
-
-def _trial_text(words: TrialWords, lines: Sequence[tuple[str, str]]) -> str:
-    return "\n".join([words.works, "", *(f"{name}: {value}" for name, value in lines), "", words.nothing, ""])
-
-
-def _trial_page(words: TrialWords, lines: Sequence[tuple[str, str]], language: str) -> str:
-    rows = "<br>\n".join(f"{html.escape(name)}: <strong>{html.escape(value)}</strong>" for name, value in lines)
-    paragraphs = (html.escape(words.works), rows, html.escape(words.nothing))
-    return "\n".join(
-        (
-            f'<!doctype html>\n<html lang="{language}">',
-            f'<head><meta charset="utf-8"><title>{html.escape(words.subject)}</title></head>\n<body>',
-            *(f"<p>{paragraph}</p>" for paragraph in paragraphs),
-            "</body></html>\n",
-        )
-    )
-
-
-IN_CHATS: Mapping[Channel, Callable[[str, str], Json]] = {
-    Channel.SLACK: lambda to, text: {"channel": to, "text": text},
-    Channel.SLACK_WEBHOOK: lambda _, text: {"text": text},
-    Channel.TEAMS: lambda _, text: {
-        "type": "message",
-        "attachments": [
-            {
-                "contentType": "application/vnd.microsoft.card.adaptive",
-                "content": {
-                    "type": "AdaptiveCard",
-                    "version": "1.4",
-                    "body": [{"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text}]}],
-                },
-            }
-        ],
-    },
-    Channel.MATTERMOST: lambda _, text: {"text": text},
-    Channel.APPRISE: lambda _, text: {"title": "Relance", "body": text},
-}
-
-
-# --- handing over ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandedOver:
-    """What the other side said, and how long it took, connecting included."""
-
-    receipt: Receipt
-    took_s: float
-
-
-async def hand_over(notifier: Notifier, message: Message) -> HandedOver:
-    """Raises `SendError`."""
-    began = time.monotonic()
-    async with notifier.open() as line:
-        receipt = await line.send(message)
-        return HandedOver(receipt=receipt, took_s=time.monotonic() - began)
-
-
 # --- pieces ---
 
 
-def _composed(
+def composed(
     settings: Settings,
     rendered: Rendered,
     *,
@@ -411,6 +256,7 @@ def _composed(
     number: str,
     now: datetime,
 ) -> Message:
+    """A mail that is no delivery of the outbox. Raises `SettingsError`."""
     sender = settings.mail.sender
     message_id = email.message_id(number, domain=sender.rpartition("@")[2])
     body = email.compose(
@@ -423,24 +269,28 @@ def _composed(
         unsubscribe=unsubscribe,
         date=now,
     )
-    return Message(destination=to, message_id=message_id, body=body, sender=_envelope_sender(settings))
+    return Message(destination=to, message_id=message_id, body=body, sender=envelope_sender(settings))
 
 
-def _envelope_sender(settings: Settings) -> str | None:
-    bounces = settings.mail.bounces
-    return return_path(bounces, NO_DELIVERY, keys=settings.keys()) if bounces else None
+def envelope_sender(settings: Settings) -> str | None:
+    """Where its bounce goes; None: to the sender. Raises `SettingsError`."""
+    bounces, keys = settings.mail.bounces, settings.keys()
+    try:
+        return return_path(bounces, NO_DELIVERY, keys=keys) if bounces else None
+    except ValueError as refusal:
+        raise SettingsError(f"setting mail.bounces: {refusal}") from None
 
 
-def _mail(rendered: Rendered, message: Message, *, holds: bool = True) -> Preview:
+def mail_preview(rendered: Rendered, message: Message, *, holds: bool = True) -> Preview:
     forms = zip(MAIL_FORMS, (rendered.html.encode(), rendered.text.encode(), message.body), strict=True)
     return Preview(subject=rendered.subject, to=message.destination, message=message, forms=dict(forms), holds=holds)
 
 
-def _chat(channel: Channel, to: str, subject: str, body: bytes, *, holds: bool = True) -> Preview:
+def chat_preview(channel: Channel, to: str, subject: str, body: bytes, *, holds: bool = True) -> Preview:
     message = Message(destination=to, message_id="", body=body)
     forms = zip(CHAT_FORMS, (body,), strict=True)
     return Preview(subject=subject, to=f"{channel}:{to}", message=message, forms=dict(forms), holds=holds)
 
 
-def _number(what: str, now: datetime) -> str:
+def numbered(what: str, now: datetime) -> str:
     return f"{what}-{now:%Y%m%d%H%M%S%f}"

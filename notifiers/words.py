@@ -40,6 +40,7 @@ class Words:
     matched: str
     trace: str
     because: Mapping[str, str]  # by role: why this person
+    escalates: str  # with {who} and {day}
     sent_to: Mapping[str, str]  # by role, with {recipient}
     closed: Mapping[str, str]  # by the state of the recommendation, with {name} where a person closed it
     personal: Mapping[PersonalLink, str]  # those that stand in the foot
@@ -127,6 +128,7 @@ WORDS: Mapping[str, Words] = {
             "lead": "Sent to you as the lead of the account owner’s team.",
             "named": "Sent to you because the rule names you.",
         },
+        escalates="Goes on to {who} on {day} unless somebody acts.",
         sent_to={
             "owner": "Sent to {recipient} because you own this customer.",
             "manager": "Sent to {recipient} because someone who reports to you owns this customer.",
@@ -190,6 +192,7 @@ WORDS: Mapping[str, Words] = {
             "lead": "An Sie als Leitung des Teams, das den Kunden betreut.",
             "named": "An Sie, weil die Regel Sie nennt.",
         },
+        escalates="Geht am {day} an {who}, wenn bis dahin niemand handelt.",
         sent_to={
             "owner": "Gesendet an {recipient} als Betreuer dieses Kunden.",
             "manager": "Gesendet an {recipient}, weil eine Ihnen unterstellte Person diesen Kunden betreut.",
@@ -253,6 +256,7 @@ WORDS: Mapping[str, Words] = {
             "lead": "Pour vous, à la tête de l’équipe responsable de ce client.",
             "named": "Pour vous, que la règle désigne.",
         },
+        escalates="Sans suite, transmis le {day} à {who}.",
         sent_to={
             "owner": "Envoyé à {recipient} parce que vous êtes responsable de ce client.",
             "manager": "Envoyé à {recipient} parce que ce client est suivi par une personne sous votre responsabilité.",
@@ -316,6 +320,7 @@ WORDS: Mapping[str, Words] = {
             "lead": "Per Lei, alla guida del team responsabile di questo cliente.",
             "named": "Per Lei, perché la regola La nomina.",
         },
+        escalates="Senza riscontro passa a {who} {day}.",
         sent_to={
             "owner": "Inviato a {recipient} perché è responsabile di questo cliente.",
             "manager": "Inviato a {recipient} perché questo cliente è seguito da una persona che Le fa capo.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from domain.delivery import Channel, Delivery, Link, Message, PersonalLink, Purpose, Reminder, SendError
+from domain.followup import FollowUpKind
 from domain.person import People, Person
 from domain.recommendation import Recommendation, State
 from notifiers import calendar, email
@@ -17,7 +18,7 @@ from rules.rule import in_language
 from scheduler.digests import DigestWriter
 from scheduler.reminders import ReminderWriter, Written
 from scheduler.sorting import office_of, zone_of
-from store import dossiers, outbox, recommendations
+from store import dossiers, followups, outbox, recommendations
 from store.session import Database
 
 
@@ -98,7 +99,15 @@ class Postman:
         dossier = dossiers.load(db, recommendation.dossier)
         if dossier is None:
             raise Unwanted("the customer is gone")
-        written = self.writer.written(recommendation, dossier, person=delivery.person, people=people, now=now)
+        planned = followups.of(db, recommendation.id)
+        written = self.writer.written(
+            recommendation,
+            dossier,
+            person=delivery.person,
+            people=people,
+            now=now,
+            escalation=next((step for step in planned if step.kind is FollowUpKind.ESCALATE), None),
+        )
         if delivery.channel is not Channel.EMAIL:
             return self._letter(delivery, self._chat(delivery.channel).compose(written.reminder, delivery.destination))
         reader = people.get(delivery.person)

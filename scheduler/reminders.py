@@ -8,11 +8,15 @@ from datetime import datetime
 from decimal import Decimal
 
 from domain.delivery import Link, PersonalLink, Reminder
+from domain.followup import FollowUp
 from domain.person import People, Person
 from domain.recommendation import Advice, Match, Recommendation
 from domain.record import CUSTOMER, Dossier
+from notifiers.words import FALLBACK, WORDS
+from rules.model import Facts
 from rules.rule import in_language
 from rules.rulebase import RuleBase
+from rules.wording import Wording
 
 SUBJECT_LIMIT = 110  # characters of a subject line that people still see
 
@@ -45,8 +49,9 @@ class ReminderWriter:
         people: People,
         now: datetime,
         language: str | None = None,
+        escalation: FollowUp | None = None,
     ) -> Written:
-        """In the person's language unless another is asked for.
+        """In the person's language unless another is asked for. `escalation`: the next step, where one is planned.
 
         Raises KeyError where the rule or its subject is gone, `Unreadable` where the data is.
         """
@@ -84,10 +89,28 @@ class ReminderWriter:
             recipient=reader.email if reader else person,
             role=_role(reader, people, owner=base.owner(match, facts)),
             links=self.links(recommendation.id, person, now),
-            personal=self.personal(reader, now) if reader else {},
+            personal=self._personal(reader, person, now),
+            escalation=self._escalation(escalation, match, facts, wording) if escalation else None,
             crm_url=self.crm_url.format(customer=dossier.id) if self.crm_url else None,
         )
         return Written(reminder=reminder, recommendation=recommendation, advice=advice, money=wording.voice.money)
+
+    def _personal(self, reader: Person | None, address: str, now: datetime) -> Mapping[PersonalLink, str]:
+        """A bare address has no wishes, but may have enough of us."""
+        if reader is not None or "@" not in address:
+            return self.personal(reader, now) if reader else {}
+        all_ = self.personal(Person(id=address, name=address, email=address), now)
+        return {PersonalLink.UNSUBSCRIBE: all_[PersonalLink.UNSUBSCRIBE]}
+
+    def _escalation(self, next_: FollowUp, match: Match, facts: Facts, wording: Wording) -> str | None:
+        """To whom it goes on, and when; None where that is nobody."""
+        steps = self.base.by_id[match.rule].then.escalate
+        to = self.base.escalated_to(match, facts, steps[next_.step - 1]) if next_.step <= len(steps) else ()
+        if not to:
+            return None
+        names = [person.name if (person := facts.people.get(who)) else who for who in to]
+        words = WORDS.get(wording.voice.language, WORDS[FALLBACK])
+        return words.escalates.format(who=", ".join(names), day=wording.voice.short_day(next_.due_at))
 
 
 def _role(reader: Person | None, people: People, *, owner: str | None) -> str:

@@ -32,10 +32,16 @@ class Suppression:
 
 
 def add(db: Database, suppression: Suppression) -> bool:
-    """False: it was suppressed before, and what was said then stays."""
+    """False: it was suppressed before, and what was said then stays, unless a reader says it after a server did."""
     row = {name: getattr(suppression, name) for name in NAMES} | {"address": suppression.address.casefold()}
     with db.begin() as connection:
-        return connection.execute(insert(connection, suppressions).on_conflict_do_nothing(), row).rowcount == 1
+        into = insert(connection, suppressions)
+        said_by_a_reader = into.on_conflict_do_update(
+            index_elements=["address"],
+            set_=dict(into.excluded),
+            where=(suppressions.c.reason == Why.BOUNCED) & (into.excluded.reason != Why.BOUNCED),
+        )
+        return connection.scalar(said_by_a_reader.returning(suppressions.c.address), row) is not None
 
 
 def lift(db: Database, address: str) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.output import CommandError, Exit, moment, note, say
-from domain.delivery import Channel, SendError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from app.preview import About, Preview
     from app.settings import Settings
-    from notifiers.base import Notifier
+    from domain.delivery import Channel
 
 
 class As(StrEnum):
@@ -51,6 +50,7 @@ def preview(
     from app.preview import CHAT_FORMS, MAIL_FORMS, NothingToShow, preview_digest, preview_reminder, without_secrets
     from app.settings import load_settings
     from app.wiring import House, open_store, utc_now
+    from domain.delivery import Channel
 
     chat = {"--as": as_ if as_ is not As.MAIL else None}
     named = {"a rule": rule, "--customer": customer, "--subject": subject} | chat
@@ -102,48 +102,31 @@ def send_test(
     Ends with 3 where the server cannot be reached, with 1 where it refuses.
     """
     from app.settings import load_settings
+    from app.trial import TRIALS, hand_over, trial
     from app.wiring import utc_now
+    from domain.delivery import Channel, SendError
 
     if (address is None) == (chat is None):
         raise CommandError("name one: an address for a mail, or --chat with a place, as in --chat slack:U024BE7LH")
     if rule is not None or customer is not None or subject is not None:
         _refuse("a test", "both --rule and --customer", {"--rule": rule, "--customer": customer}, {})
     settings, now = load_settings(), utc_now()
-    if address is not None:
-        channel, to = Channel.EMAIL, _an_address(address)
-    else:
-        channel, to = _a_place(settings, chat or "")
-    if rule is None:
-        message = _plain(settings, channel, to, lang, now=now)
-    else:
+    channel, to = (Channel.EMAIL, _an_address(address)) if address is not None else _a_place(settings, chat or "")
+    if rule is not None:
         message = _reminder(settings, channel, to, _about(rule, customer, subject), lang, now=now)
-    _send(_notifier(settings, channel), message, server=str(settings.mail.server()) if address else channel)
-    _note_whether_it_holds(message, rule)
-
-
-def _send(notifier: Notifier, message: Preview, *, server: str) -> None:
-    import asyncio
-
-    from app.preview import hand_over
-
+    else:
+        if lang is not None and lang not in TRIALS:
+            raise CommandError(f'--lang "{lang}" is none of: {", ".join(TRIALS)}')
+        message = trial(settings, channel, to, language=lang or "en", now=now)
     try:
-        done = asyncio.run(hand_over(notifier, message.message))
+        done = hand_over(settings, channel, message.message)
     except SendError as failure:
         unanswered = failure.server_down or (failure.code is None and not failure.permanent)
         raise CommandError(str(failure), Exit.UNREACHABLE if unanswered else Exit.FINDINGS) from None
-    say(f"{message.subject}\nto {message.to}, taken by {server} in {done.took_s:.2f} s")
+    by = settings.mail.server() if channel is Channel.EMAIL else channel
+    say(f"{message.subject}\nto {message.to}, taken by {by} in {done.took_s:.2f} s")
     say(f"it said: {done.receipt.code} {done.receipt.text}")
-
-
-def _plain(settings: Settings, channel: Channel, to: str, language: str | None, *, now: datetime) -> Preview:
-    from app.preview import TRIALS, trial_in_chat, trial_mail
-
-    language = language or "en"
-    if language not in TRIALS:
-        raise CommandError(f'--lang "{language}" is none of: {", ".join(TRIALS)}')
-    if channel is Channel.EMAIL:
-        return trial_mail(settings, to, language=language, now=now)
-    return trial_in_chat(settings, channel, to, language=language, now=now)
+    _note_whether_it_holds(message, rule)
 
 
 def _reminder(
@@ -160,15 +143,6 @@ def _reminder(
             raise CommandError(str(reason)) from None
 
 
-def _notifier(settings: Settings, channel: Channel) -> Notifier:
-    from app.chats import chats
-    from notifiers.smtp import SmtpNotifier
-
-    if channel is Channel.EMAIL:
-        return SmtpNotifier(server=settings.mail.server())
-    return chats(settings, language="en")[channel].notifier
-
-
 def _an_address(address: str) -> str:
     from notifiers.addresses import Refusal, deliverable
 
@@ -180,6 +154,7 @@ def _an_address(address: str) -> str:
 
 def _a_place(settings: Settings, chat: str) -> tuple[Channel, str]:
     from app.doctor import chat_problem
+    from domain.delivery import Channel
 
     problem = chat_problem(settings, chat)
     if problem:

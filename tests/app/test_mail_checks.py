@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mailbox
 import re
+import socket
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,7 @@ from aiosmtpd.controller import Controller
 
 from app import mail_checks
 from app.doctor import Health
-from app.mail_checks import NotLookedUp, aligned
+from app.mail_checks import NotLookedUp, aligned, txt_records
 from app.settings import Settings
 from tests.story.post_office import LOOPBACK, free_port
 
@@ -162,20 +164,8 @@ def test_a_mail_that_does_not_arrive_is_an_error(tried):
     assert (health, bool(re.fullmatch(r"test-\d{20} did not arrive within 0 s", words))) == ("error", True)
 
 
-def test_a_report_that_quotes_the_test_mail_is_not_the_test_mail(tried, tmp_path):
-    @dataclass(kw_only=True)
-    class Bouncer(Receiver):
-        async def handle_DATA(self, server, session, envelope):  # noqa: N802
-            report = b"From: MAILER-DAEMON@mx\r\nSubject: failed\r\n\r\n" + envelope.content
-            mailbox.Maildir(self.folder).add(report)
-            return "250 OK"
-
-    global Receiver
-    whole, Receiver = Receiver, Bouncer
-    try:
-        said = tried("--wait", "0")
-    finally:
-        Receiver = whole
+def test_a_report_that_quotes_the_test_mail_is_not_the_test_mail(tried):
+    said = tried("--wait", "0", adds="From: MAILER-DAEMON@mx\r\nSubject: Undelivered\r\n\r\n")
     assert [health for health, _ in told(said, "test mail")] == ["ok", "error"]
 
 
@@ -207,6 +197,12 @@ def test_a_mailbox_that_cannot_be_read_is_said_before_anything_is_sent(company, 
     assert company.post.mails == []
 
 
+def test_without_keys_nothing_is_sent_and_the_rest_is_examined(company):
+    said = company.relance.having(SECRET_KEYS="")("doctor", "--send-to", "it@example.com")
+    assert (said.code, told(said, "test mail")) == (1, [("error", "nothing was sent")])
+    assert company.post.mails == []
+
+
 def test_what_does_not_go_together_is_refused(company):
     company.relance("doctor", "--read", "maildir:box").refuses(
         "error: --read goes with --send-to: it reads back what was sent"
@@ -234,11 +230,12 @@ def test_a_server_of_ones_own_needs_no_word(host):
     assert (sender.health, sender.do) == (Health.OK, None)
 
 
-def test_a_providers_server_is_to_be_let_send(monkeypatch):
+def test_a_providers_server_is_to_be_let_send():
     sender = examined(sender="relance@acme.ch", host="smtp.provider.invalid")["sender"]
     assert sender.health is Health.OK
     assert sender.do == (
-        "smtp.provider.invalid is not of acme.ch: let the SPF record of acme.ch include it, and let it sign with d=acme.ch"
+        "smtp.provider.invalid is not of acme.ch: let the SPF record of acme.ch include it, and let it sign with "
+        "d=acme.ch"
     )
 
 
@@ -254,6 +251,13 @@ def test_bounces_that_nobody_reads_and_a_mailbox_without_bounces_are_warnings(tm
         (tmp_path / part).mkdir()
     well = examined(sender="relance@acme.ch", bounces="bounces@acme.ch", bounce_mailbox=read)["bounces"]
     assert (well.health, well.says) == (Health.OK, "go to bounces@acme.ch, and the mailbox opens")
+
+
+def test_an_address_for_bounces_that_no_number_fits_into_is_an_error():
+    keys = {"secret_keys": ["a key for tests only"]}
+    mail = {"sender": "relance@acme.ch", "bounces": f"{'b' * 60}@acme.ch", "host": LOOPBACK, "port": free_port()}
+    found = mail_checks.examine(Settings.model_validate(keys | {"mail": mail}), look_up=lambda name: [])
+    assert "setting mail.bounces: the mailbox for reports: " in next(f.says for f in found if f.check == "bounces")
 
 
 def test_bounces_to_another_company_are_a_warning():
@@ -342,3 +346,57 @@ def test_names_that_no_dns_knows_are_not_asked_for(domain):
     assert examined(never, sender=f"relance@{domain}")["dns"].says == (
         f"SPF and DMARC not looked at: {domain} is not a public domain"
     )
+
+
+def test_without_a_resolver_it_is_said_which_one_to_install(monkeypatch):
+    monkeypatch.setattr("app.mail_checks.find_spec", lambda name: None)
+    with pytest.raises(NotLookedUp, match="no resolver is installed; one is: pip install dnspython"):
+        txt_records("acme.ch")
+
+
+@contextmanager
+def name_server(resolver, answers):
+    """A DNS server in a thread, which the resolver asks from now on; what it is asked for and does not know is lost."""
+    message, rrset = (pytest.importorskip(f"dns.{part}") for part in ("message", "rrset"))
+    with socket.socket(type=socket.SOCK_DGRAM) as listener:
+        listener.bind((LOOPBACK, 0))
+        resolver.nameservers, resolver.port = [LOOPBACK], listener.getsockname()[1]
+
+        def serve():
+            while True:
+                asked, whence = listener.recvfrom(512)
+                if not asked:
+                    return
+                query = message.from_wire(asked)
+                name = query.question[0].name.to_text(omit_final_dot=True)
+                if name in answers:
+                    answer = message.make_response(query)
+                    if answers[name]:
+                        answer.answer.append(rrset.from_text(f"{name}.", 60, "IN", "TXT", *answers[name]))
+                    else:
+                        answer.set_rcode(3)  # there is no such name
+                    listener.sendto(answer.to_wire(), whence)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            with socket.socket(type=socket.SOCK_DGRAM) as end:
+                end.sendto(b"", (LOOPBACK, resolver.port))
+            thread.join()
+
+
+def test_records_are_read_whole_from_a_name_server_and_silence_is_not_waited_for(monkeypatch):
+    resolver = pytest.importorskip("dns.resolver", reason="dnspython is not installed")
+    asking = resolver.Resolver(configure=False)
+    monkeypatch.setattr(resolver, "default_resolver", asking)
+    monkeypatch.setattr(mail_checks, "DNS_LIMIT_S", 0.2)
+    with name_server(asking, {"acme.ch": ['"v=spf1 " "mx -all"', '"other"'], "nobody.ch": []}):
+        assert sorted(txt_records("acme.ch")) == ["other", "v=spf1 mx -all"]
+        assert txt_records("nobody.ch") == []
+        with pytest.raises(NotLookedUp, match=r"no DNS server answered within 0\.2 s"):
+            txt_records("silent.ch")
+    asking.nameservers = []
+    with pytest.raises(NotLookedUp):
+        txt_records("acme.ch")

@@ -114,7 +114,7 @@ def test_a_lease_that_ran_out_allows_no_sending(db: Database, open_: Recommendat
     assert not begin(db, delivery, now=T0 + MINUTE)
 
 
-def test_who_lost_the_lease_can_settle_nothing(db: Database, open_: Recommendation) -> None:
+def test_q18_who_lost_the_lease_can_settle_nothing(db: Database, open_: Recommendation) -> None:
     slow = leased(db, owner="slow")
     outbox.recover(db, now=T0 + MINUTE)
     fast = leased(db, owner="fast", now=T0 + MINUTE)

@@ -25,6 +25,7 @@ class PostOffice:
 
     port: int = field(default_factory=free_port)
     mails: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    senders: list[str] = field(default_factory=list[str])  # of the envelopes
     refuses: dict[str, str] = field(default_factory=dict[str, str])
     hangs_up_after_the_dot: bool = False
     _server: Controller | None = None
@@ -61,6 +62,7 @@ class PostOffice:
         content = envelope.content
         assert isinstance(content, bytes)
         self.mails.append((envelope.rcpt_tos[0], content))
+        self.senders.append(envelope.mail_from or "")
         if self.hangs_up_after_the_dot:
             assert server.transport is not None
             server.transport.close()

@@ -255,8 +255,8 @@ class Relance:
                 "nobody": self.nobody,
                 "processes": self.processes,
                 "at_once": self.at_once,
-                **self.more,
                 "mail": MailSettings(host=LOOPBACK, port=self.post.port, sender="relance@example.com", timeout_s=10),
+                **self.more,
             }
         )
         self.house = House.build(settings, self._open.enter_context(open_store(settings)))

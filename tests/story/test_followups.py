@@ -58,7 +58,15 @@ def test_nobody_acts(relance: Relance) -> None:
     }
 
 
-def test_a_worker_that_was_away_makes_up_for_the_missed_repeats_by_one(relance: Relance) -> None:
+def test_the_mail_says_to_whom_it_goes_on_and_when(relance: Relance) -> None:
+    begun(relance).runs()
+    (mail,) = relance.mailbox(SELLER)
+    assert "Goes on to Lead on Fri 16 Oct unless somebody acts." in mail.text
+    relance.at("2026-10-17").runs()
+    assert "Goes on to Board1, Boss on Thu 29 Oct" in relance.mailbox(LEAD)[0].text
+
+
+def test_q14_a_worker_that_was_away_makes_up_for_the_missed_repeats_by_one(relance: Relance) -> None:
     begun(relance).runs()
     assert heard(relance.restarts(), "2026-11-20", "2026-12-03", "2026-12-04") == {
         SELLER: ["2026-11-20", "2026-12-04"],

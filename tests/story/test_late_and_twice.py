@@ -30,7 +30,7 @@ def test_a_run_that_is_a_week_late_opens_on_the_day_it_was_due(relance: Relance)
     assert len(relance.mailbox(SELLER)) == 1
 
 
-def test_two_workers_at_once_share_the_work_and_mail_each_thing_once(relance: Relance) -> None:
+def test_q6_two_workers_at_once_share_the_work_and_mail_each_thing_once(relance: Relance) -> None:
     # More than one claim holds, so that both have something to do.
     ids = [f"K{number}" for number in range(1, 231)]
     relance.has(*(customer(id_) for id_ in ids))

@@ -136,7 +136,7 @@ def test_a_mail_that_may_have_arrived_is_not_repeated_while_its_reader_snoozes(r
     assert first.id != again.id  # the reminder after the snooze, not the same mail once more
 
 
-def test_a_recipient_who_is_gone_fails_alone(relance: Relance) -> None:
+def test_q2_q19_a_recipient_who_is_gone_fails_alone(relance: Relance) -> None:
     reminders_for(relance, "anna", "gone", "zoe")
     relance.post.refuses["gone@example.com"] = "550 no such user"
     ran = relance.runs()
@@ -186,7 +186,7 @@ def test_a_person_without_a_usable_address_fails_alone_and_says_why(relance: Rel
 UNREADABLE = "next spring"  # what was text under an earlier model, and is a date by now
 
 
-def test_a_customer_that_cannot_be_read_is_put_aside_and_listed_and_the_others_are_mailed(relance: Relance) -> None:
+def test_q2_a_customer_that_cannot_be_read_is_put_aside_and_listed_and_the_others_are_mailed(relance: Relance) -> None:
     relance.has(contract("C1", ends=UNREADABLE))
     reminders_for(relance, "anna", "zoe")
     ran = relance.runs()

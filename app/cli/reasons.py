@@ -1,0 +1,272 @@
+"""Deliveries as a person reads them: what each is about, the reason for its state, and what sending it again does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from app.settings import Settings
+from domain.delivery import Channel, Delivery, DeliveryState, HeldBack, Purpose
+from domain.person import People, Person
+from domain.recommendation import Recommendation, State
+from domain.wishes import Quiet
+from rules.loader import check
+from rules.rulebase import RuleBase
+from scheduler.sorting import office_of, zone_of
+from store import outbox, people, recommendations, suppressions
+from store.session import Database
+from store.suppressions import Suppression
+
+SEARCHED = 5_000  # deliveries that a filter looks through: each comes with its message
+FAILED = (DeliveryState.FAILED, DeliveryState.DEAD)
+STUCK = (*FAILED, DeliveryState.UNKNOWN)
+
+
+# --- finding ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a listing is narrowed down to."""
+
+    person: str | None = None
+    customer: str | None = None
+    rule: str | None = None
+    channels: Collection[Channel] | None = None
+    since: datetime | None = None
+
+    def fits(self, delivery: Delivery, about: Collection[Recommendation]) -> bool:
+        """`about`: what it is about; a digest is about all that it names."""
+        return (
+            self.person in (None, delivery.person, delivery.destination)
+            and (self.channels is None or delivery.channel in self.channels)
+            and (self.since is None or delivery.due_at >= self.since)
+            and (self.customer is None or any(each.dossier == self.customer for each in about))
+            and (self.rule is None or any(each.rule == self.rule for each in about))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A delivery, what it is about, and the reason for its state. `items`: what a digest names, and why there."""
+
+    delivery: Delivery
+    about: Recommendation | None
+    items: Sequence[tuple[Recommendation, HeldBack]]
+    reason: str
+
+
+def told(
+    settings: Settings, store: Database, found: Sequence[Delivery], wanted: Wanted, *, limit: int, now: datetime
+) -> list[Told]:
+    """Those that are wanted, each with its reason."""
+    named = {each.id: outbox.items(store, each.id) for each in found if each.purpose is Purpose.DIGEST}
+    ids = {each.recommendation for each in found if each.recommendation}
+    known = recommendations.get_many(store, ids.union(*named.values()))
+    chosen: list[Told] = []
+    why = _Why(settings=settings, store=store, now=now)
+    for each in found:
+        about = known.get(each.recommendation or "")
+        items = [(known[id_], reason) for id_, reason in named.get(each.id, {}).items()]
+        if wanted.fits(each, [about] if about else [recommendation for recommendation, _ in items]):
+            chosen.append(Told(delivery=each, about=about, items=items, reason=why.of(each, about)))
+        if len(chosen) == limit:
+            break
+    return chosen
+
+
+def retry(store: Database, delivery: Delivery, *, now: datetime) -> str | None:
+    """Queue it again. What stands against it; None: it is queued."""
+    suppression = suppressions.of(store, [delivery.destination]).get(delivery.destination.casefold())
+    if suppression and delivery.channel is Channel.EMAIL and delivery.state in STUCK:
+        said = f"stays {delivery.state}: nothing is sent to {delivery.destination}, {why_suppressed(suppression)}"
+        return f"{said}. To send there again:\n\n  relance deliveries suppressed --lift {delivery.destination}\n"
+    if outbox.retry_now(store, delivery.id, now=now):
+        return None
+    if delivery.state not in STUCK:
+        return f"is {delivery.state}; only failed, dead or unknown ones are sent again"
+    about = recommendations.get(store, delivery.recommendation or "")
+    return f"stays {delivery.state}: {_closed(about) if about else 'its recommendation is gone'}"
+
+
+# --- why ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Why:
+    """Why deliveries are as they are, at a moment. What it needs for that is read when it is first needed."""
+
+    settings: Settings
+    store: Database
+    now: datetime
+    _items: dict[int, Mapping[str, HeldBack]] = field(default_factory=dict[int, "Mapping[str, HeldBack]"])
+
+    def of(self, delivery: Delivery, about: Recommendation | None) -> str:
+        return REASONS[delivery.state](self, delivery, about)
+
+    def queued(self, delivery: Delivery, about: Recommendation | None) -> str:
+        return self._snoozed(about) or self._waits(delivery)
+
+    def ready(self, delivery: Delivery, about: Recommendation | None) -> str:
+        last = f"; the last attempt: {delivery.last_error}" if delivery.last_error else ""
+        if delivery.due_at > self.now:
+            return f"{'tried again' if last else 'goes out'} at {delivery.due_at.isoformat()}{last}"
+        return (self._snoozed(about) or "a worker sends it next") + last
+
+    def unknown(self, delivery: Delivery, _about: Recommendation | None) -> str:
+        at = delivery.lease_until
+        again = f"sent once more at {at.isoformat()}" if at else "not sent again by itself"
+        return f"{delivery.last_error or 'the worker ended while it was sent'}; it may have arrived, {again}"
+
+    def gathered(self, delivery: Delivery, _about: Recommendation | None) -> str:
+        """A digest comes no earlier than what it names was due, so the first that names it is the one."""
+        for digest in self._digests:
+            if digest.person == delivery.person and digest.due_at >= delivery.due_at:
+                held_back = self._named_in(digest).get(delivery.recommendation or "")
+                if held_back:
+                    return f"named in digest {digest.id}: {HELD_BACK[held_back]}"
+        return "named in a digest"
+
+    def _snoozed(self, about: Recommendation | None) -> str | None:
+        until = about.snoozed_until if about else None
+        return f"snoozed until {until.isoformat()}" if until is not None and until > self.now else None
+
+    def _waits(self, delivery: Delivery) -> str:
+        if delivery.due_at <= self.now:
+            return "a worker looks at it next"
+        person = self._people.get(delivery.person)
+        quiet = self._quiet(person) if person else None
+        because = f": {person.name} is not to be disturbed ({quiet})" if person and quiet else ""
+        return f"waits until {delivery.due_at.isoformat()}{because}"
+
+    def _quiet(self, person: Person) -> Quiet | None:
+        zone, days_off = zone_of(person, self._base), office_of(person, self._base).closed
+        return person.wishes.why_quiet(self.now, zone=zone, days_off=days_off)
+
+    @cached_property
+    def _people(self) -> People:
+        return people.load(self.store)
+
+    @cached_property
+    def _base(self) -> RuleBase:
+        return check(self.settings.rules).rulebase  # with errors in its rules it has offices and zones all the same
+
+    @cached_property
+    def _digests(self) -> list[Delivery]:
+        """The earliest first."""
+        found = [each for each in outbox.listing(self.store, limit=SEARCHED) if each.purpose is Purpose.DIGEST]
+        return found[::-1]
+
+    def _named_in(self, digest: Delivery) -> Mapping[str, HeldBack]:
+        if digest.id not in self._items:
+            self._items[digest.id] = outbox.items(self.store, digest.id)
+        return self._items[digest.id]
+
+
+REASONS: Mapping[DeliveryState, Callable[[_Why, Delivery, Recommendation | None], str]] = {
+    DeliveryState.QUEUED: _Why.queued,
+    DeliveryState.READY: _Why.ready,
+    DeliveryState.LEASED: lambda _, delivery, about: "a worker is about to send it",
+    DeliveryState.SENDING: lambda _, delivery, about: "on its way",
+    DeliveryState.SENT: lambda _, delivery, about: f"taken: {delivery.last_code} {delivery.receipt}",
+    DeliveryState.UNKNOWN: _Why.unknown,
+    DeliveryState.FAILED: lambda _, delivery, about: delivery.last_error or "refused",
+    DeliveryState.DEAD: lambda _, delivery, about: (
+        f"{delivery.last_error}; given up after {delivery.attempts} attempts"
+    ),
+    DeliveryState.CANCELLED: lambda _, delivery, about: (
+        delivery.last_error or (_closed(about) if about else "not wanted any more")
+    ),
+    DeliveryState.GATHERED: _Why.gathered,
+}
+
+HELD_BACK: Mapping[HeldBack, str] = {
+    HeldBack.CHOSEN: "the rule or the person wants it so",
+    HeldBack.CAP: "beyond what the person wants to hear in a day",
+    HeldBack.FLOOD: "too many came at once",
+}
+
+
+def _closed(about: Recommendation) -> str:
+    """Why a recommendation causes no message now."""
+    if about.state is State.RESOLVED:
+        return "the rule does not hold any more"
+    if about.state is State.OPEN:
+        return f"snoozed until {about.snoozed_until.isoformat()}" if about.snoozed_until else "not wanted any more"
+    return f"{about.state} by {about.closed_by}"
+
+
+def why_suppressed(suppression: Suppression) -> str:
+    detail = f": {suppression.detail}" if suppression.detail else ""
+    return f"{suppression.reason} on {suppression.since:%Y-%m-%d}{detail}"
+
+
+# --- telling ---
+
+
+def line(told: Told) -> str:
+    delivery = told.delivery
+    where = delivery.destination if delivery.channel is Channel.EMAIL else f"{delivery.channel}:{delivery.destination}"
+    number_and_time = f"{delivery.id:>6}  {delivery.due_at.isoformat()}"
+    return f"{number_and_time}  {delivery.state:9}  {where}  {PURPOSES[delivery.purpose](told)}  {told.reason}"
+
+
+PURPOSES: Mapping[Purpose, Callable[[Told], str]] = {
+    Purpose.REMINDER: lambda told: _about(told),
+    Purpose.DIGEST: lambda told: f"digest of {len(told.items)}",
+    Purpose.WITHDRAWAL: lambda told: f"out of the calendar: {_about(told)}",
+    Purpose.UPDATE: lambda told: f"update: {_about(told)}",
+}
+
+
+def _about(told: Told) -> str:
+    return f"{told.about.rule} {told.about.dossier}" if told.about else "-"
+
+
+def row(told: Told) -> dict[str, object]:
+    delivery, about = told.delivery, told.about
+    return {
+        "id": delivery.id,
+        "state": delivery.state.value,
+        "reason": told.reason,
+        "purpose": delivery.purpose.value,
+        "rule": about.rule if about else None,
+        "customer": about.dossier if about else None,
+        "things": len(told.items) if delivery.purpose is Purpose.DIGEST else None,
+        "channel": delivery.channel.value,
+        "destination": delivery.destination,
+        "person": delivery.person,
+        "recommendation": delivery.recommendation,
+        "occurrence": delivery.occurrence,
+        "wanted_at": delivery.wanted_at,
+        "due_at": delivery.due_at,
+        "sent_at": delivery.sent_at,
+        "attempts": delivery.attempts,
+        "message_id": delivery.message_id,
+        "receipt": delivery.receipt,
+        "last_code": delivery.last_code,
+        "last_phase": delivery.last_phase,
+        "last_error": delivery.last_error,
+    }
+
+
+def item(about: Recommendation, why: HeldBack) -> dict[str, object]:
+    return {
+        "recommendation": about.id,
+        "rule": about.rule,
+        "customer": about.dossier,
+        "state": about.state.value,
+        "why": HELD_BACK[why],
+    }
+
+
+def suppression_row(suppression: Suppression) -> dict[str, object]:
+    return {
+        "address": suppression.address,
+        "reason": suppression.reason.value,
+        "detail": suppression.detail,
+        "since": suppression.since,
+        "delivery": suppression.delivery,
+    }
