@@ -236,9 +236,9 @@ def _signatures(head: Message, domain: str) -> Iterator[Finding]:
         says = f"signed by {', '.join(tags.get('d', '-') for tags in signatures)}, and nobody signed for {domain}"
         yield Finding(check="dkim", health=Health.WARNING, says=says, do=sign)
         return
-    missing = max((_unsigned(tags) for tags in ours), key=len)
-    says = f"signed with d={ours[0]['d']} s={ours[0].get('s', '-')}"
-    if missing:
+    best = min(ours, key=lambda tags: len(_unsigned(tags)))
+    says = f"signed with d={best['d']} s={best.get('s', '-')}"
+    if missing := _unsigned(best):
         says = f"{says}, but not its {', '.join(missing)}"
         yield Finding(check="dkim", health=Health.WARNING, says=says, do=sign)
     else:

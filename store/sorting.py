@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from domain.delivery import Channel, Delivery, DeliveryState, Purpose
 from domain.recommendation import Recommendation
@@ -19,11 +19,10 @@ from store.dialects import alone, among, insert
 from store.outbox import QUEUED, READY, from_row, wanted
 from store.recommendations import from_row as recommendation
 from store.session import Database
-from store.tables import digest_items, outbox, recommendations
+from store.tables import UNDERWAY, digest_items, outbox, recommendations
 
 PEOPLE_LIMIT = 100  # whose mail is sorted in one transaction
 SORTING = 0x72656C62  # the lock: two who sort at once would each count only what they see
-ON_THE_WAY = (DeliveryState.READY, DeliveryState.LEASED, DeliveryState.SENDING, DeliveryState.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ def sort(
     days: Mapping[str, datetime],
     people: int = PEOPLE_LIMIT,
 ) -> int:
-    """Ask `decide` what becomes of everything that is queued and due for some people; write it; the number of them.
+    """Ask `decide` what becomes of everything that is queued and due for some people, and write it; how much that was.
 
     `days`: when the day of a person began, for those who want so many a day; `decide` is told how many they have had
     since. 0: nothing is due, or somebody else is sorting.
@@ -53,31 +52,24 @@ def sort(
         due = (QUEUED, outbox.c.due_at <= now, wanted(now))
         whose = select(outbox.c.person).where(*due).group_by(outbox.c.person).order_by(func.min(outbox.c.due_at))
         persons = connection.scalars(whose.limit(people)).all()
-        if not persons:
-            return 0
-        rows = connection.execute(
-            select(outbox).where(*due, among(outbox.c.person, persons)).order_by(outbox.c.id).with_for_update()
-        ).all()
+        theirs = select(outbox).where(*due, among(outbox.c.person, persons)).order_by(outbox.c.id)
+        rows = connection.execute(theirs.with_for_update(skip_locked=True)).all()  # somebody may be withdrawing them
         about = select(recommendations).where(among(recommendations.c.id, {row.recommendation for row in rows}))
         known = {row.id: recommendation(row) for row in connection.execute(about)}
         waiting = [Waiting(delivery=from_row(row), recommendation=known[row.recommendation]) for row in rows]
         heard = _heard(connection, {person: days[person] for person in persons if person in days})
         _apply(connection, decide(waiting, heard))
-    return len(persons)
+    return len(waiting)
 
 
 def _heard(connection: Connection, days: Mapping[str, datetime]) -> Mapping[str, int]:
     """How many reminders each has had since their day began, those that are on the way included."""
-    if not days:
-        return {}
-    since = [and_(outbox.c.person == person, outbox.c.sent_at >= day) for person, day in days.items()]
-    underway = and_(among(outbox.c.person, days), outbox.c.state.in_(ON_THE_WAY))
-    rows = connection.execute(
-        select(outbox.c.person, func.count().label("so_many"))
-        .where(outbox.c.purpose == Purpose.REMINDER, or_(underway, *since))
-        .group_by(outbox.c.person)
-    )
-    return {row.person: row.so_many for row in rows}
+    heard: Counter[str] = Counter()
+    for person, day in days.items():
+        reminders = select(func.count()).where(outbox.c.person == person, outbox.c.purpose == Purpose.REMINDER)
+        heard[person] += connection.scalars(reminders.where(outbox.c.sent_at >= day)).one()
+        heard[person] += connection.scalars(reminders.where(UNDERWAY)).one()
+    return heard
 
 
 def _apply(connection: Connection, fates: Iterable[Fate]) -> None:

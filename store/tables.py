@@ -20,8 +20,10 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    TextClause,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -69,7 +71,9 @@ metadata = MetaData(
 )
 
 
-def _partial(name: str, *columns: ColumnElement[Any], where: ColumnElement[bool], unique: bool = False) -> Index:
+def _partial(
+    name: str, *columns: ColumnElement[Any], where: ColumnElement[bool] | TextClause, unique: bool = False
+) -> Index:
     return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
@@ -213,6 +217,8 @@ outbox = Table(
     Column("sent_at", Instant),
 )
 _partial("ix_outbox_due", outbox.c.due_at, outbox.c.id, where=outbox.c.state == "ready")
+UNDERWAY = text("sent_at IS NULL AND state IN ('ready', 'leased', 'sending', 'unknown')")  # in the words of its index
+_partial("ix_outbox_underway", outbox.c.person, where=UNDERWAY)
 _partial("ix_outbox_queued", outbox.c.due_at, outbox.c.id, where=outbox.c.state == "queued")
 Index("ix_outbox_person_sent_at", outbox.c.person, outbox.c.sent_at)
 _partial("ix_outbox_held", outbox.c.lease_until, where=outbox.c.lease_until.is_not(None))

@@ -244,14 +244,19 @@ def test_a_follow_up_that_nobody_queued_is_counted(well):
 
 
 def test_messages_and_digests_that_nobody_sent_are_counted(well):
+    for person in ("max", "ana"):
+        well.has_people(Person(id=person, name=person, email=f"{person}@example.com"))
+        people.wish(well.db, person, Wishes(channels={ANYTHING: Way.DIGEST}), now=well.now)
+    well.has_an_expiring_contract("K4", owner="ana")
+    well.relance("worker", "--once")
+    assert findings(well.relance("doctor")) == [], "her digest comes tomorrow"
+
     then = utc_now() - timedelta(days=3)
     earlier = replace(well, now=then)
     earlier.has_an_expiring_contract("K2")
     well.post.closes()
     well.relance("worker", "--once", "--at", then.isoformat())
     assert findings(well.relance("doctor"))[0] == ("warning  worker: 1 message overdue by more than 5 minutes")
-    well.has_people(Person(id="max", name="Max", email="max@example.com"))
-    people.wish(well.db, "max", Wishes(channels={ANYTHING: Way.DIGEST}), now=then)
     earlier.has_an_expiring_contract("K3", owner="max")
     well.relance("worker", "--once", "--at", then.isoformat())
     assert findings(well.relance("doctor"))[0] == (

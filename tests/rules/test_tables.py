@@ -625,7 +625,7 @@ ADVICE: list[tuple[tuple[str, ...], str, Shown, str]] = [
     (("recommend", "let go"), "recommend: let go", {"recommend": "let go"}, ""),
     # say
     (("say", "{{ }}"), 'say: "{{ contract.ends }} of {{ customer.name }}, {{ contract.customer.segment }}"',
-     {"say": "7 January 2027 of Muster, sme"}, ""),
+     {"say": "7 January 2027 of Muster, SME"}, ""),
     (("money",), 'say: "{{ contract.value|money }}"', {"say": "CHF 48,200.50"}, ""),
     (("day",), 'say: "{{ contract.signed_at|day }}"', {"say": "11 January 2027"}, ""),
     (("month",), 'say: "{{ contract.ends|month }}"', {"say": "January 2027"}, ""),

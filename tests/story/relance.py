@@ -76,8 +76,9 @@ def contract(id_: str, *, ends: str, customer: str | None = "K1", status: str = 
     return Record(kind="contract", id=id_, customer=customer, fields=fields)
 
 
-def person(id_: str, **more: str) -> Person:
-    return Person(**{"id": id_, "name": id_.capitalize(), "email": f"{id_}@example.com", "language": "en"} | more)
+def person(id_: str, **more: Any) -> Person:
+    known: dict[str, Any] = {"name": id_.capitalize(), "email": f"{id_}@example.com", "language": "en"}
+    return Person(id=id_, **known | more)
 
 
 # --- what comes of it ---

@@ -11,7 +11,8 @@ import pytest
 from domain.delivery import DeliveryState
 from store import suppressions
 from store.suppressions import Why
-from tests.story.relance import Relance, contract, customer
+from tests import postfix
+from tests.story.relance import Relance, contract, customer, person
 
 SELLER = "seller@example.com"
 
@@ -107,3 +108,26 @@ def test_one_click_unsubscribes_and_nothing_more_is_sent(relance: Relance, bounc
     assert suppressions.of(relance.db, [SELLER])[SELLER].reason is Why.UNSUBSCRIBED
     relance.has(contract("C2", ends="2027-01-07")).runs()
     assert len(relance.mailbox(SELLER)) == 1
+
+
+def test_an_address_that_a_real_mail_server_does_not_know_is_written_to_no_more(relance: Relance) -> None:
+    with postfix.running() as server:
+        relance.sets(
+            mail={
+                "host": "127.0.0.1",
+                "port": server.port,
+                "sender": "relance@relance.example",
+                "bounces": postfix.MAILBOX,
+                "bounce_mailbox": server.maildir("bounces"),
+            }
+        )
+        relance.has(person("seller", email="ghost@example.com"), person("lara"))
+        relance.has(customer("K1"), customer("K2", owner="lara"))
+        relance.has(*(contract(f"C{n}", ends="2027-01-07", customer=f"K{n}") for n in (1, 2)))
+        assert relance.at("2026-10-09").runs().dispatched.sent == 2
+        server.waits_for("bounces")
+        assert collect(relance) == 1
+        assert suppressions.of(relance.db, ["ghost@example.com"])["ghost@example.com"].reason is Why.BOUNCED
+        relance.has(contract("C3", ends="2027-01-07"), contract("C4", ends="2027-01-07", customer="K2"))
+        ran = relance.runs()
+        assert (ran.dispatched.sent, ran.dispatched.failed) == (1, 1)

@@ -78,4 +78,6 @@ def _outbox() -> None:
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )
+    underway = sa.text("sent_at IS NULL AND state IN ('ready', 'leased', 'sending', 'unknown')")
+    op.create_index("ix_outbox_underway", "outbox", ["person"], sqlite_where=underway, postgresql_where=underway)
     op.create_index("ix_outbox_person_sent_at", "outbox", ["person", "sent_at"])
