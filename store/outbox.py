@@ -215,17 +215,45 @@ def listing(
     db: Database,
     *,
     states: Collection[DeliveryState] | None = None,
-    recommendation: str | None = None,
+    channels: Collection[Channel] | None = None,
+    to: str | None = None,
+    since: datetime | None = None,
+    customer: str | None = None,
+    rule: str | None = None,
     limit: int = 1000,
 ) -> list[Delivery]:
-    """The latest due first."""
+    """The latest due first. `to`: a person's id, or an address; a digest is about all that it names."""
     query = select(outbox).order_by(outbox.c.due_at.desc(), outbox.c.id.desc()).limit(limit)
     if states is not None:
         query = query.where(outbox.c.state.in_(states))
-    if recommendation is not None:
-        query = query.where(outbox.c.recommendation == recommendation)
+    if channels is not None:
+        query = query.where(outbox.c.channel.in_(channels))
+    if to is not None:
+        query = query.where(or_(outbox.c.person == to, outbox.c.destination == to))
+    if since is not None:
+        query = query.where(outbox.c.due_at >= since)
+    about = [recommendations.c.dossier == customer] if customer is not None else []
+    about += [recommendations.c.rule == rule] if rule is not None else []
+    if about:
+        named = select(digest_items.c.recommendation).where(digest_items.c.digest == outbox.c.id).correlate(outbox)
+        is_about = or_(recommendations.c.id == outbox.c.recommendation, recommendations.c.id.in_(named))
+        query = query.where(exists().where(is_about, *about))
     with db.read() as connection:
         return [from_row(row) for row in connection.execute(query)]
+
+
+def digest_of(db: Database, recommendation: str, *, person: str, since: datetime) -> tuple[int, HeldBack] | None:
+    """The person's first digest from a moment on that names a recommendation, by its number, and why it does."""
+    query = (
+        select(outbox.c.id, digest_items.c.why)
+        .join_from(outbox, digest_items, digest_items.c.digest == outbox.c.id)
+        .where(digest_items.c.recommendation == recommendation, outbox.c.person == person, outbox.c.due_at >= since)
+        .order_by(outbox.c.due_at)
+        .limit(1)
+    )
+    with db.read() as connection:
+        row = connection.execute(query).one_or_none()
+    return (row.id, HeldBack(row.why)) if row else None
 
 
 def counts(db: Database) -> dict[DeliveryState, int]:

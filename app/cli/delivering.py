@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from app.cli.output import CommandError, Exit, moment, note, print_json, say, stop
+from app.cli.output import CommandError, Exit, moment, print_json, say, stop
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -42,33 +42,35 @@ def list_(
 
     At the end, how many there are in each state.
     """
-    from app.cli.reasons import SEARCHED, Wanted, line, row, told
+    from app.cli.reasons import line, row, told
     from app.settings import load_settings
     from app.wiring import open_store, utc_now
     from domain.delivery import Channel, DeliveryState
     from store import outbox
 
     states = _among(DeliveryState, state, "--state")
-    wanted = Wanted(
-        person=person,
-        customer=customer,
-        rule=rule,
-        channels=_among(Channel, channel, "--channel"),
-        since=moment(since, "--since") if since else None,
-    )
+    channels = _among(Channel, channel, "--channel")
+    begin = moment(since, "--since") if since else None
     settings = load_settings()
     with open_store(settings) as store:
         counts = outbox.counts(store)
-        looked_at = outbox.listing(store, states=states, limit=limit if wanted == Wanted() else SEARCHED)
-        found = told(settings, store, looked_at, wanted, limit=limit, now=utc_now())
+        latest = outbox.listing(
+            store,
+            states=states,
+            channels=channels,
+            to=person,
+            since=begin,
+            customer=customer,
+            rule=rule,
+            limit=limit,
+        )
+        found = told(settings, store, latest, now=utc_now())
     if as_json:
         print_json({"counts": {s.value: n for s, n in counts.items()}, "deliveries": [row(each) for each in found]})
     else:
         for each in found:
             say(line(each))
         say(", ".join(f"{count:,} {state}" for state, count in counts.items()) or "nothing was ever queued")
-    if len(looked_at) == SEARCHED:
-        note(f"Only the latest {SEARCHED:,} were looked through; --state narrows them down.")
 
 
 @deliveries.command()
@@ -77,7 +79,7 @@ def show(delivery: Annotated[int, typer.Argument(help="The delivery's number.")]
 
     The message is as it was stored: what was sent, or would be sent again.
     """
-    from app.cli.reasons import Wanted, item, row, told
+    from app.cli.reasons import item, row, told
     from app.settings import load_settings
     from app.wiring import open_store, utc_now
     from store import outbox
@@ -87,7 +89,7 @@ def show(delivery: Annotated[int, typer.Argument(help="The delivery's number.")]
         found = outbox.get(store, delivery)
         if found is None:
             raise CommandError(f"there is no delivery {delivery}")
-        (shown,) = told(settings, store, [found], Wanted(), limit=1, now=utc_now())
+        (shown,) = told(settings, store, [found], now=utc_now())
     items = [item(about, why) for about, why in shown.items]
     body = found.body.decode() if found.body else None
     if as_json:

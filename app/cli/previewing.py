@@ -52,13 +52,13 @@ def preview(
     from app.wiring import House, open_store, utc_now
     from domain.delivery import Channel
 
-    chat = {"--as": as_ if as_ is not As.MAIL else None}
-    named = {"a rule": rule, "--customer": customer, "--subject": subject} | chat
+    chat = None if as_ is As.MAIL else as_
     if digest:
-        _refuse("--digest", "--person", {"--person": person}, named)
+        strange = {"a rule": rule, "--customer": customer, "--subject": subject, "--as": chat}
+        _refuse("--digest", "--person", {"--person": person}, strange)
     else:
         _refuse("a preview", "a rule and --customer", {"a rule": rule, "--customer": customer}, {"--person": person})
-    forms = MAIL_FORMS if as_ is As.MAIL else CHAT_FORMS
+    forms = CHAT_FORMS if chat else MAIL_FORMS
     if out.suffix not in forms:
         raise CommandError(f"--out {out} should end in {_either(forms)}")
     now = moment(at, "--at") if at else utc_now()
@@ -69,7 +69,7 @@ def preview(
             if digest:
                 shown = preview_digest(house, person or "", language=lang, now=now)
             else:
-                channel = Channel.EMAIL if as_ is As.MAIL else Channel(as_)
+                channel = Channel(chat) if chat else Channel.EMAIL
                 shown = preview_reminder(
                     house, _about(rule, customer, subject), channel=channel, language=lang, now=now
                 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
@@ -19,33 +19,8 @@ from store import outbox, people, recommendations, suppressions
 from store.session import Database
 from store.suppressions import Suppression
 
-SEARCHED = 5_000  # deliveries that a filter looks through: each comes with its message
 FAILED = (DeliveryState.FAILED, DeliveryState.DEAD)
 STUCK = (*FAILED, DeliveryState.UNKNOWN)
-
-
-# --- finding ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What a listing is narrowed down to."""
-
-    person: str | None = None
-    customer: str | None = None
-    rule: str | None = None
-    channels: Collection[Channel] | None = None
-    since: datetime | None = None
-
-    def fits(self, delivery: Delivery, about: Collection[Recommendation]) -> bool:
-        """`about`: what it is about; a digest is about all that it names."""
-        return (
-            self.person in (None, delivery.person, delivery.destination)
-            and (self.channels is None or delivery.channel in self.channels)
-            and (self.since is None or delivery.due_at >= self.since)
-            and (self.customer is None or any(each.dossier == self.customer for each in about))
-            and (self.rule is None or any(each.rule == self.rule for each in about))
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,23 +33,21 @@ class Told:
     reason: str
 
 
-def told(
-    settings: Settings, store: Database, found: Sequence[Delivery], wanted: Wanted, *, limit: int, now: datetime
-) -> list[Told]:
-    """Those that are wanted, each with its reason."""
+def told(settings: Settings, store: Database, found: Sequence[Delivery], *, now: datetime) -> list[Told]:
+    """Each with its reason."""
     named = {each.id: outbox.items(store, each.id) for each in found if each.purpose is Purpose.DIGEST}
     ids = {each.recommendation for each in found if each.recommendation}
     known = recommendations.get_many(store, ids.union(*named.values()))
-    chosen: list[Told] = []
     why = _Why(settings=settings, store=store, now=now)
-    for each in found:
-        about = known.get(each.recommendation or "")
-        items = [(known[id_], reason) for id_, reason in named.get(each.id, {}).items()]
-        if wanted.fits(each, [about] if about else [recommendation for recommendation, _ in items]):
-            chosen.append(Told(delivery=each, about=about, items=items, reason=why.of(each, about)))
-        if len(chosen) == limit:
-            break
-    return chosen
+    return [
+        Told(
+            delivery=each,
+            about=(about := known.get(each.recommendation or "")),
+            items=[(known[id_], reason) for id_, reason in named.get(each.id, {}).items()],
+            reason=why.of(each, about),
+        )
+        for each in found
+    ]
 
 
 def retry(store: Database, delivery: Delivery, *, now: datetime) -> str | None:
@@ -101,7 +74,6 @@ class _Why:
     settings: Settings
     store: Database
     now: datetime
-    _items: dict[int, Mapping[str, HeldBack]] = field(default_factory=dict[int, "Mapping[str, HeldBack]"])
 
     def of(self, delivery: Delivery, about: Recommendation | None) -> str:
         return REASONS[delivery.state](self, delivery, about)
@@ -122,12 +94,10 @@ class _Why:
 
     def gathered(self, delivery: Delivery, _about: Recommendation | None) -> str:
         """A digest comes no earlier than what it names was due, so the first that names it is the one."""
-        for digest in self._digests:
-            if digest.person == delivery.person and digest.due_at >= delivery.due_at:
-                held_back = self._named_in(digest).get(delivery.recommendation or "")
-                if held_back:
-                    return f"named in digest {digest.id}: {HELD_BACK[held_back]}"
-        return "named in a digest"
+        named = outbox.digest_of(
+            self.store, delivery.recommendation or "", person=delivery.person, since=delivery.due_at
+        )
+        return f"named in digest {named[0]}: {HELD_BACK[named[1]]}" if named else "named in a digest"
 
     def _snoozed(self, about: Recommendation | None) -> str | None:
         until = about.snoozed_until if about else None
@@ -152,17 +122,6 @@ class _Why:
     @cached_property
     def _base(self) -> RuleBase:
         return check(self.settings.rules).rulebase  # with errors in its rules it has offices and zones all the same
-
-    @cached_property
-    def _digests(self) -> list[Delivery]:
-        """The earliest first."""
-        found = [each for each in outbox.listing(self.store, limit=SEARCHED) if each.purpose is Purpose.DIGEST]
-        return found[::-1]
-
-    def _named_in(self, digest: Delivery) -> Mapping[str, HeldBack]:
-        if digest.id not in self._items:
-            self._items[digest.id] = outbox.items(self.store, digest.id)
-        return self._items[digest.id]
 
 
 REASONS: Mapping[DeliveryState, Callable[[_Why, Delivery, Recommendation | None], str]] = {

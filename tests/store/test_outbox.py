@@ -263,11 +263,15 @@ def test_a_worker_that_stops_gives_back_what_it_has_not_begun(db: Database) -> N
     assert outbox.get(db, others.id) == others
 
 
-def test_the_listing_filters_by_state_and_recommendation(db: Database, open_: Recommendation) -> None:
+def test_the_listing_filters_by_state_reader_time_customer_and_rule(db: Database, open_: Recommendation) -> None:
     other = recommendation(dossier="K2")
     raised(db, other, deliveries=(reminder(other, due_at=T0 + MINUTE),))
     leased(db)
     assert [d.recommendation for d in outbox.listing(db)] == [other.id, open_.id]
     assert [d.recommendation for d in outbox.listing(db, states=[LEASED, SENT])] == [open_.id]
-    assert [d.recommendation for d in outbox.listing(db, recommendation=other.id)] == [other.id]
+    assert [d.recommendation for d in outbox.listing(db, customer="K2")] == [other.id]
+    assert [d.recommendation for d in outbox.listing(db, customer="K2", rule="no such rule")] == []
+    assert [d.recommendation for d in outbox.listing(db, since=T0 + MINUTE)] == [other.id]
+    assert len(outbox.listing(db, to="u1")) == len(outbox.listing(db, to="u1@example.com")) == 2
+    assert outbox.listing(db, to="u2") == []
     assert outbox.get(db, 4711) is None
