@@ -12,7 +12,7 @@ ARGS   ?=
 EXAMPLES ?= 2100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-equivalence clean compiler
+.PHONY: help demo test coverage check bench bench-equivalence clean compiler
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -21,6 +21,9 @@ demo: $(STAMP) ## a seeded company with everything running; ARGS=--once prints t
 	@$(BIN)/relance demo $(ARGS)
 
 test: $(STAMP) ## all tests, on SQLite and on a PostgreSQL of its own
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+coverage: $(STAMP) ## the same, and which branches no test took; takes a third longer
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov --cov-report=term $(ARGS)
 
 check: $(STAMP) ## lint, format, types, floors

@@ -18,7 +18,7 @@ from pydantic_settings import SettingsError as NotJson
 
 from domain.calendar import Span
 from domain.policy import CatchUp, Late, Policy
-from notifiers.smtp import SmtpServer, Tls
+from notifiers.mail_server import SmtpServer, Tls
 from rules.problems import Place, suggestion
 
 if TYPE_CHECKING:

@@ -294,7 +294,8 @@ def _conflict(lines: Iterable[_Line]) -> tuple[_Line, ...]:
     for line in lines:
         by_link.setdefault(line.about.link, []).append(line)
     for of_one in by_link.values():
-        for group in (*((line,) for line in of_one), tuple(of_one)):
+        together = (tuple(of_one),) if len(of_one) > 1 else ()
+        for group in (*((line,) for line in of_one), *together):
             if _never([line.about.test for line in group], group[0].about.type):
                 return group
     return ()

@@ -4,7 +4,7 @@
 `failures` says what an answer means.
 """
 
+from notifiers.mail_server import SmtpServer, Tls
 from notifiers.smtp.notifier import SmtpLine, SmtpNotifier
-from notifiers.smtp.server import SmtpServer, Tls
 
 __all__ = ["SmtpLine", "SmtpNotifier", "SmtpServer", "Tls"]

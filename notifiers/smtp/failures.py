@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from domain.delivery import SendError
-from notifiers.smtp.server import SmtpServer
+from notifiers.mail_server import SmtpServer
 
 HANGS_UP = 421
 OF_THE_SERVER = frozenset({HANGS_UP, 530})  # 530: it wants a login first. No message would fare better

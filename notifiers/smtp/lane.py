@@ -16,8 +16,8 @@ from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDis
 
 from domain.delivery import Receipt, SendError
 from notifiers.addresses import Address
+from notifiers.mail_server import SmtpServer, Tls
 from notifiers.smtp.failures import Phase, in_short, is_yes, refused, unanswered, unfit
-from notifiers.smtp.server import SmtpServer, Tls
 from notifiers.smtp.wire import Answer, Lost, Wire
 
 GOODBYE_TIMEOUT_S = 5.0  # everything is sent by then; a slow goodbye is not worth waiting for

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from domain.delivery import Message, Receipt, SendError
 from notifiers.addresses import checked
+from notifiers.mail_server import SmtpServer, Tls
 from notifiers.smtp.failures import HANGS_UP, OPENING
 from notifiers.smtp.lane import Lane, Letter
-from notifiers.smtp.server import SmtpServer, Tls
 
 DEPTH = 2  # mails on one connection: one waits for its receipt while the next is being announced
 

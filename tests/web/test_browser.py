@@ -178,7 +178,7 @@ def test_a_wrong_field_has_the_focus_and_every_field_has_a_name(office, browser,
         page.get_by_label("Time zone").fill("Europe/Zurick")
         page.keyboard.press("Enter")
         page.get_by_role("alert").wait_for()
-        assert page.evaluate("document.activeElement.id") == "timezone"
+        page.locator("#timezone:focus").wait_for()  # once the page is drawn
         unnamed = "[...document.querySelectorAll('input, select')].filter(f => !f.labels.length && !f.ariaLabel)"
         assert page.evaluate(f"{unnamed}.length") == 0
         ids = {id_ for text in page.evaluate(described) for id_ in text.split()}
