@@ -11,7 +11,7 @@ from app.chats import chats
 from app.cli.output import counted
 from app.settings import Settings, SettingsError
 from app.wiring import open_store
-from domain.delivery import Channel, DeliveryState, Purpose
+from domain.delivery import STUCK, Channel, DeliveryState, Purpose
 from notifiers.addresses import Refusal, deliverable
 from rules.loader import check
 from rules.problems import Problems, Severity, unknown
@@ -204,7 +204,7 @@ def _store(db: Database, *, now: datetime) -> Iterator[Finding]:
         )
     if (more := len(failed) - SHOWN) > 0:
         yield Finding(check="customer", health=Health.ERROR, says=f"{more:,} more could not be evaluated")
-    stuck = {s: counts[s] for s in (DeliveryState.FAILED, DeliveryState.DEAD, DeliveryState.UNKNOWN) if counts.get(s)}
+    stuck = {s: counts[s] for s in STUCK if counts.get(s)}
     yield Finding(
         check="deliveries",
         health=Health.WARNING if stuck else Health.OK,

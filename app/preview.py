@@ -201,16 +201,10 @@ def preview_digest(house: House, person: str, *, language: str | None = None, no
         raise NothingToShow(unknown("person", person, known.by_id))
     found = recommendations.listing(db, state=State.OPEN, limit=OPEN_LIMIT)
     about = [r for r in found if _is_told(r, reader, known, nobody=house.settings.nobody, now=now)]
-    ids = {recommendation.dossier for recommendation in about}
-    held = {
-        dossier: [r for r in running if r.advice.held_back_by and person in r.advice.to]
-        for dossier, running in recommendations.running(db, ids).items()
-    }
     digest = DigestWriter(reminders=house.writer()).write(
+        db,
         {recommendation.id: HeldBack.CHOSEN for recommendation in about},
         about,
-        dossiers.load_many(db, ids),
-        held,
         person=reader,
         people=known,
         now=now,
@@ -237,8 +231,8 @@ def _is_told(
     recommendation: Recommendation, person: Person, known: People, *, nobody: str | None, now: datetime
 ) -> bool:
     """Whether the person hears of it: it reaches them, and nobody hid it, no rule and no wish."""
-    advice, snoozed = recommendation.advice, recommendation.snoozed_until
-    if advice.held_back_by or (snoozed is not None and snoozed > now) or recommendation.rule in person.wishes.muted:
+    advice = recommendation.advice
+    if advice.held_back_by or recommendation.is_snoozed(now) or recommendation.rule in person.wishes.muted:
         return False
     return any(id_ == person.id for id_, _ in known.addressees(advice.to, nobody=nobody))
 

@@ -44,6 +44,10 @@ class DeliveryState(StrEnum):
     GATHERED = "gathered"  # named in a digest instead
 
 
+# Nothing moves these on by itself: they need a person.
+STUCK = (DeliveryState.FAILED, DeliveryState.DEAD, DeliveryState.UNKNOWN)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """A row of the outbox. `body` holds the exact bytes once they were rendered: a resend is byte-identical.

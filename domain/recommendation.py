@@ -105,6 +105,10 @@ class Recommendation:
             raise ValueError("a dismissal needs a reason")
         return self._close(State.DISMISSED, by=by, at=at, note=reason.strip())
 
+    def is_snoozed(self, now: datetime) -> bool:
+        """Somebody hid it until later."""
+        return self.snoozed_until is not None and self.snoozed_until > now
+
     def snooze(self, *, until: datetime, at: datetime) -> Recommendation:
         """Hide until a moment. Raises `NotOpen` once the episode or a person has ended it."""
         self._require_open()

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.delivery import DeliveryState, SendError
+from domain.delivery import STUCK, SendError
 from store import due, followups, outbox
 from store.session import Database
 
 log = logging.getLogger("relance.audit")
 
 LATE = timedelta(minutes=15)  # what has been due for longer is overdue
-NEEDS_A_PERSON = (DeliveryState.FAILED, DeliveryState.DEAD, DeliveryState.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +47,6 @@ class Auditor:
     def stuck(self, _now: datetime) -> None:
         """Says which deliveries need a person."""
         counts = outbox.counts(self.db)
-        found = [f"{counts[state]:,} {state}" for state in NEEDS_A_PERSON if counts.get(state)]
+        found = [f"{counts[state]:,} {state}" for state in STUCK if counts.get(state)]
         if found:
             log.error("deliveries that need a person: %s; relance deliveries list shows them", ", ".join(found))

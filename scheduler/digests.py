@@ -13,12 +13,13 @@ from babel.dates import format_date
 from domain.delivery import Digest, DigestCustomer, DigestItem, HeldBack
 from domain.person import People, Person
 from domain.recommendation import Recommendation, Verdict
-from domain.record import Dossier
 from rules.model import Unreadable
 from rules.rule import in_language
 from rules.say import LOCALES
 from scheduler.reminders import ReminderWriter, Written
 from scheduler.sorting import zone_of
+from store import dossiers, recommendations
+from store.session import Database
 
 CUSTOMERS_SHOWN = 25  # Gmail cuts what is longer than 102 kB
 CAREFUL_FIRST = (Verdict.HOLD, Verdict.LET_GO, Verdict.WIN)  # whoever is to be held on to is not pitched to
@@ -32,31 +33,32 @@ class DigestWriter:
 
     def write(
         self,
+        db: Database,
         items: Mapping[str, HeldBack],
         about: Sequence[Recommendation],
-        dossiers: Mapping[str, Dossier],
-        held: Mapping[str, Sequence[Recommendation]],
         *,
         person: Person,
         people: People,
         now: datetime,
         language: str | None = None,
     ) -> Digest | None:
-        """`items`: why each stands here, by recommendation; `held`: what rules hold back, by dossier.
+        """`items`: why each stands here, by recommendation.
 
         What cannot be read is left out. None: nothing is left.
         """
         base = self.reminders.base
         language = language or person.language or base.company.language
         today = now.astimezone(zone_of(person, base)).date()
+        ids = {recommendation.dossier for recommendation in about}
+        known, running = dossiers.load_many(db, ids), recommendations.running(db, ids)
         by_customer: dict[str, list[_Item]] = defaultdict(list)
         for recommendation in about:
-            if recommendation.dossier not in dossiers:
+            if recommendation.dossier not in known:
                 continue
             try:
                 written = self.reminders.written(
                     recommendation,
-                    dossiers[recommendation.dossier],
+                    known[recommendation.dossier],
                     person=person.id,
                     people=people,
                     now=now,
@@ -68,7 +70,7 @@ class DigestWriter:
         if not by_customer:
             return None
         customers = sorted(
-            (_Customer(name=dossiers[id_].name, items=sorted(found, key=_value)) for id_, found in by_customer.items()),
+            (_Customer(name=known[id_].name, items=sorted(found, key=_value)) for id_, found in by_customer.items()),
             key=lambda customer: (-customer.worth, customer.name),
         )
         every = [item for customer in customers for item in customer.items]
@@ -82,7 +84,7 @@ class DigestWriter:
             due_today=sum(item.due == today for item in every),
             overdue=sum(item.overdue for item in every),
             customers=tuple(
-                customer.laid_out(self._held(held.get(customer.dossier, ()), language)) for customer in shown
+                customer.laid_out(self._held(running.get(customer.dossier, ()), person, language)) for customer in shown
             ),
             more=len(more),
             more_stake=_stake([item for customer in more for item in customer.items]),
@@ -92,11 +94,12 @@ class DigestWriter:
             personal=self.reminders.personal(person, now),
         )
 
-    def _held(self, held: Sequence[Recommendation], language: str) -> Iterator[tuple[str, str]]:
-        """What rules hold back at a customer, and the rule that does."""
-        for recommendation in held:
-            for rule in recommendation.advice.held_back_by:
-                yield self._title(recommendation.rule, language), self._title(rule, language)
+    def _held(self, running: Sequence[Recommendation], person: Person, language: str) -> Iterator[tuple[str, str]]:
+        """What rules hold back from a person at a customer, and the rule that does."""
+        for recommendation in running:
+            if person.id in recommendation.advice.to:
+                for rule in recommendation.advice.held_back_by:
+                    yield self._title(recommendation.rule, language), self._title(rule, language)
 
     def _title(self, rule: str, language: str) -> str:
         base = self.reminders.base

@@ -189,8 +189,7 @@ class _Episodes:
     def _audible(self, among: Collection[str]) -> Iterator[Recommendation]:
         """Those that somebody may hear of now."""
         for recommendation in self.running.values():
-            until = recommendation.snoozed_until
-            snoozed = until is not None and until > self.circumstances.now
+            snoozed = recommendation.is_snoozed(self.circumstances.now)
             silent = self.base.by_id[recommendation.rule].rollout.stage is Stage.SHADOW
             held = bool(recommendation.advice.held_back_by)
             open_ = recommendation.state is State.OPEN

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from domain.calendar import Calendar, Span
 from domain.delivery import NewDelivery
@@ -25,42 +26,38 @@ ESCALATED = 1_000  # added to an escalation's step it is the occurrence; repeats
 UNREADABLE = timedelta(hours=1)  # before a customer whose data cannot be read is looked at again
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Planner:
     """Carries out what was planned. `nobody`: who gets what belongs to nobody."""
 
+    db: Database
     base: RuleBase
-    people: People
     nobody: str | None
     now: datetime
 
-    @classmethod
-    def at(cls, db: Database, base: RuleBase, *, nobody: str | None, now: datetime) -> Planner:
-        return cls(base=base, people=people.load(db), nobody=nobody, now=now)
+    @cached_property
+    def people(self) -> People:
+        """Read where something is due: most ticks find nothing."""
+        return people.load(self.db)
 
-    def run(self, db: Database) -> int:
-        """Everything that is due, and how much that was."""
-        count = 0
-        while due := followups.due(db, now=self.now):
-            about = recommendations.get_many(db, {followup.recommendation for followup in due})
-            known = dossiers.load_many(db, sorted({r.dossier for r in about.values()}))
+    def run(self) -> None:
+        """Everything that is due."""
+        while due := followups.due(self.db, now=self.now):
+            about = recommendations.get_many(self.db, {followup.recommendation for followup in due})
+            known = dossiers.load_many(self.db, sorted({r.dossier for r in about.values()}))
             for followup in due:
                 recommendation = about.get(followup.recommendation)
                 dossier = known.get(recommendation.dossier) if recommendation else None
-                self._settle(db, followup, recommendation, dossier)
-            count += len(due)
-        return count
+                self._settle(followup, recommendation, dossier)
 
-    def _settle(
-        self, db: Database, followup: FollowUp, recommendation: Recommendation | None, dossier: Dossier | None
-    ) -> None:
+    def _settle(self, followup: FollowUp, recommendation: Recommendation | None, dossier: Dossier | None) -> None:
         if recommendation is None or dossier is None or recommendation.state is not State.OPEN:
-            followups.settle(db, followup, deliveries=(), following=())
+            followups.settle(self.db, followup, deliveries=(), following=())
             return
         rule = self.base.by_id.get(recommendation.rule)
         span = _span(rule, followup) if rule else None
         if rule is None or span is None:  # the rule is gone, or plans no such step any more
-            followups.settle(db, followup, deliveries=(), following=())
+            followups.settle(self.db, followup, deliveries=(), following=())
             return
         try:
             facts = self.base.facts(dossier, now=self.now, people=self.people)
@@ -70,7 +67,7 @@ class Planner:
         except Unreadable as failure:
             log.error("%s of recommendation %s: %s", followup.kind, recommendation.id, failure)
             deliveries, following = (), (_at(followup, self.now + UNREADABLE),)
-        followups.settle(db, followup, deliveries=deliveries, following=following)
+        followups.settle(self.db, followup, deliveries=deliveries, following=following)
 
     def _carry_out(
         self, followup: FollowUp, recommendation: Recommendation, rule: Rule, span: Span, facts: Facts

@@ -17,7 +17,7 @@ from rules.model import Unreadable
 from rules.rule import in_language
 from scheduler.digests import DigestWriter
 from scheduler.reminders import ReminderWriter, Written
-from scheduler.sorting import office_of, zone_of
+from scheduler.sorting import hears_from
 from store import dossiers, followups, outbox, recommendations
 from store.session import Database
 
@@ -89,8 +89,7 @@ class Postman:
 
     def hears_from(self, person: Person, now: datetime) -> datetime:
         """The first moment, from now on, at which a person may be disturbed."""
-        base = self.writer.base
-        return person.wishes.hears_from(now, zone=zone_of(person, base), days_off=office_of(person, base).closed)
+        return hears_from(person, self.writer.base, now)
 
     # --- by purpose ---
 
@@ -150,14 +149,7 @@ class Postman:
             raise Unwanted(f"{delivery.person} is not here any more")
         items = outbox.items(db, delivery.id)
         about = [r for r in recommendations.get_many(db, items).values() if _is_wanted(r, person, now)]
-        ids = {recommendation.dossier for recommendation in about}
-        held = {
-            dossier: [r for r in running if r.advice.held_back_by and person.id in r.advice.to]
-            for dossier, running in recommendations.running(db, ids).items()
-        }
-        digest = DigestWriter(reminders=self.writer).write(
-            items, about, dossiers.load_many(db, ids), held, person=person, people=people, now=now
-        )
+        digest = DigestWriter(reminders=self.writer).write(db, items, about, person=person, people=people, now=now)
         if digest is None:
             raise Unwanted("nothing that it named is left to do")
         body = self._mail(
@@ -272,5 +264,5 @@ LETTERS: Mapping[Purpose, Callable[[Postman, Database, Delivery, People, datetim
 
 
 def _is_wanted(recommendation: Recommendation, person: Person, now: datetime) -> bool:
-    snoozed = recommendation.snoozed_until is not None and recommendation.snoozed_until > now
-    return recommendation.state is State.OPEN and not snoozed and recommendation.rule not in person.wishes.muted
+    muted = recommendation.rule in person.wishes.muted
+    return recommendation.state is State.OPEN and not recommendation.is_snoozed(now) and not muted

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import cached_property
 from itertools import groupby, islice
 from zoneinfo import ZoneInfo
 
@@ -17,32 +18,39 @@ from domain.sorting import Drop, Fate, Gather, Send, Wait
 from domain.wishes import Way
 from rules.rule import Rule
 from rules.rulebase import RuleBase
-from store import sorting
+from store import people, sorting
 from store.session import Database
 from store.sorting import Waiting
 
 WINDOWS = 3  # the next digests that something may stand in: the first may be on its way already
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sorter:
     """Sorts at one moment."""
 
+    db: Database
     base: RuleBase
-    people: People
     policy: Policy
     now: datetime
 
-    def run(self, db: Database) -> None:
+    @cached_property
+    def people(self) -> People:
+        """Read where something is due: most ticks find nothing."""
+        return people.load(self.db)
+
+    def run(self) -> None:
         """Sort everything that is due."""
-        days = {
-            person.id: instant(datetime.combine(self.now.astimezone(zone).date(), time()), zone)
-            for person in self.people.by_id.values()
-            if person.wishes.daily_cap is not None
-            for zone in (self._zone(person),)
-        }
-        while sorting.sort(db, self.fates, now=self.now, days=days):
+        while sorting.sort(self.db, self.fates, now=self.now, day_of=self._day_of):
             pass
+
+    def _day_of(self, person: str) -> datetime | None:
+        """When the day of a person began who wants so many a day."""
+        known = self.people.get(person)
+        if known is None or known.wishes.daily_cap is None:
+            return None
+        zone = self._zone(known)
+        return instant(datetime.combine(self.now.astimezone(zone).date(), time()), zone)
 
     def fates(self, waiting: Sequence[Waiting], heard: Mapping[str, int]) -> Iterator[Fate]:
         """What becomes of each. `heard`: how many reminders people with a daily cap have had today."""
@@ -54,8 +62,7 @@ class Sorter:
                 yield from map(_unknown, theirs)
 
     def _of(self, person: Person, waiting: Sequence[Waiting], heard: int) -> Iterator[Fate]:
-        zone, days_off = self._zone(person), self._office(person).closed
-        hears = person.wishes.hears_from(self.now, zone=zone, days_off=days_off)
+        hears = hears_from(person, self.base, self.now)
         single: list[Waiting] = []
         windows = self._windows(person)
         for each in waiting:
@@ -136,6 +143,11 @@ class Sorter:
 
     def _zone(self, person: Person) -> ZoneInfo:
         return zone_of(person, self.base)
+
+
+def hears_from(person: Person, base: RuleBase, now: datetime) -> datetime:
+    """The first moment, from now on, at which a person may be disturbed."""
+    return person.wishes.hears_from(now, zone=zone_of(person, base), days_off=office_of(person, base).closed)
 
 
 def office_of(person: Person, base: RuleBase) -> Calendar:

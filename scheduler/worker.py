@@ -21,7 +21,7 @@ from scheduler.postman import Postman
 from scheduler.processes import Processes
 from scheduler.returns import Returns
 from scheduler.sorting import Sorter
-from store import due, outbox, people, rulebases
+from store import due, outbox, rulebases
 from store.session import Database
 
 log = logging.getLogger("relance.worker")
@@ -68,8 +68,9 @@ class Worker:
         `stop` is asked before each message.
         """
         total = Dispatched()
-        Planner.at(self.db, self.rules.base, nobody=self.rules.nobody, now=now).run(self.db)
-        Sorter(base=self.rules.base, people=people.load(self.db), policy=self.policy, now=now).run(self.db)
+        base = self.rules.base
+        Planner(db=self.db, base=base, nobody=self.rules.nobody, now=now).run()
+        Sorter(db=self.db, base=base, policy=self.policy, now=now).run()
         while not stop():
             outcome = asyncio.run(dispatch_due(self.db, self.postman, now=now, owner=self.owner, stop=stop))
             total.add(outcome)

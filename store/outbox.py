@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, exists, func, literal, or_, select, update
 
-from domain.delivery import Channel, Delivery, DeliveryState, HeldBack, NewDelivery, Purpose, Receipt, SendError
+from domain.delivery import STUCK, Channel, Delivery, DeliveryState, HeldBack, NewDelivery, Purpose, Receipt, SendError
 from domain.recommendation import State
 from store.dialects import among, insert
 from store.session import Database
@@ -179,11 +179,10 @@ def release(db: Database, *, owner: str) -> None:
 
 def retry_now(db: Database, delivery: int, *, now: datetime) -> bool:
     """A person wants it sent again. False: it is not failed, dead or unknown, or its recommendation is closed."""
-    stuck = (DeliveryState.FAILED, DeliveryState.DEAD, DeliveryState.UNKNOWN)
     with db.begin() as connection:
         queued = connection.execute(
             update(outbox)
-            .where(outbox.c.id == delivery, outbox.c.state.in_(stuck), wanted(now))
+            .where(outbox.c.id == delivery, outbox.c.state.in_(STUCK), wanted(now))
             .values(state=DeliveryState.READY, due_at=now, attempts=0, **UNLEASED)
         )
         return queued.rowcount == 1

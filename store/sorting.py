@@ -38,12 +38,12 @@ def sort(
     decide: Callable[[Sequence[Waiting], Mapping[str, int]], Iterable[Fate]],
     *,
     now: datetime,
-    days: Mapping[str, datetime],
+    day_of: Callable[[str], datetime | None],
     people: int = PEOPLE_LIMIT,
 ) -> int:
     """Ask `decide` what becomes of everything that is queued and due for some people, and write it; how much that was.
 
-    `days`: when the day of a person began, for those who want so many a day; `decide` is told how many they have had
+    `day_of`: when the day of a person began, for those who want so many a day; `decide` is told how many they have had
     since. 0: nothing is due, or somebody else is sorting.
     """
     with db.begin() as connection:
@@ -57,7 +57,8 @@ def sort(
         about = select(recommendations).where(among(recommendations.c.id, {row.recommendation for row in rows}))
         known = {row.id: recommendation(row) for row in connection.execute(about)}
         waiting = [Waiting(delivery=from_row(row), recommendation=known[row.recommendation]) for row in rows]
-        heard = _heard(connection, {person: days[person] for person in persons if person in days})
+        days = {person: day for person in persons if (day := day_of(person)) is not None}
+        heard = _heard(connection, days)
         _apply(connection, decide(waiting, heard))
     return len(waiting)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 
 from app.settings import Settings
-from domain.delivery import Channel, Delivery, DeliveryState, HeldBack, Purpose
+from domain.delivery import STUCK, Channel, Delivery, DeliveryState, HeldBack, Purpose
 from domain.person import People, Person
 from domain.recommendation import Recommendation, State
 from domain.wishes import Quiet
@@ -20,7 +20,6 @@ from store.session import Database
 from store.suppressions import Suppression
 
 FAILED = (DeliveryState.FAILED, DeliveryState.DEAD)
-STUCK = (*FAILED, DeliveryState.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

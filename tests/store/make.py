@@ -111,7 +111,7 @@ def claimed(
     db: Database, *, now: datetime = T0, owner: str = "w1", lease_s: float = 60, limit: int = 50
 ) -> list[Delivery]:
     """What is due, of people who have no wishes."""
-    while sorting.sort(db, lambda waiting, _: map(_send, waiting), now=now, days={}):
+    while sorting.sort(db, lambda waiting, _: map(_send, waiting), now=now, day_of=lambda _: None):
         pass
     return outbox.claim(db, now=now, owner=owner, lease_s=lease_s, limit=limit)
 
