@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     secret_keys: list[SecretStr] = []
     crm_url: str | None = None
     nobody: str | None = None
-    tick_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    tick_s: Annotated[float, Field(gt=0, le=3600)] = 0.5
     processes: Annotated[int | None, Field(ge=0, le=1024)] = None  # as many as cores; 0: decide here, unprotected
     at_once: Annotated[int | None, Field(ge=1)] = 3  # more reminders for one person at one time become a digest
     digest_at: time = time(8)

@@ -164,7 +164,8 @@ class House:
         outgoing = Outgoing(allowed=self.settings.networks())
         return lambda: asyncio.run(beat(url.get_secret_value(), outgoing=outgoing))
 
-    def services(self) -> Services:
+    def services(self, *, wrote: Callable[[], None] = lambda: None) -> Services:
+        """What the pages and the API work with. `wrote`: told after each write."""
         secret = self.settings.slack.signing_secret
         return Services(
             clock=utc_now,
@@ -173,6 +174,8 @@ class House:
             explain=self.explain,
             language=self.base.company.language,
             zone=self.base.company.zone,
+            base=self.base,
+            wrote=wrote,
             followups=self._followups,
             rules=self._live_rules,
             slack_signing_secret=secret.get_secret_value() if secret else None,

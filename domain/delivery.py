@@ -53,7 +53,8 @@ class Delivery:
     """A row of the outbox. `body` holds the exact bytes once they were rendered: a resend is byte-identical.
 
     `recommendation`: None for a digest, which has items. `wanted_at`: when it was first to be sent; `due_at` moves.
-    `entry`: the number of the calendar entry that it brought; `receipt`: what the other side called it.
+    `entry`: the number of the calendar entry that it brought; `receipt`: what the other side called it. `trace` names
+    the write that led to it, as logs do.
     """
 
     id: int
@@ -78,11 +79,12 @@ class Delivery:
     last_phase: str | None = None
     last_error: str | None = None
     sent_at: datetime | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDelivery:
-    """A delivery to be queued."""
+    """A delivery to be queued. `trace` names the write that led to it, as logs do."""
 
     recommendation: str
     person: str
@@ -91,6 +93,7 @@ class NewDelivery:
     due_at: datetime
     channel: Channel = Channel.EMAIL
     purpose: Purpose = Purpose.REMINDER
+    trace: str | None = None
 
     @property
     def key(self) -> str:

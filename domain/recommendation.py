@@ -35,6 +35,16 @@ class State(StrEnum):
     RESOLVED = "resolved"  # the episode ended by itself
 
 
+class Act(StrEnum):
+    """What a person does with a recommendation."""
+
+    DONE = "done"
+    ACCEPT = "accept"  # take the next best action
+    DISMISS = "dismiss"
+    SNOOZE = "snooze"
+    REOPEN = "reopen"
+
+
 class NotOpen(Exception):
     """The recommendation is no longer open: a person or the end of its episode closed it."""
 
@@ -57,6 +67,12 @@ class Advice:
     """Ids of people; an e-mail address or `team NAME` where no such person is known."""
     held_back_by: tuple[str, ...] = ()
     """Ids of the rules that hold this back: it is open, but nobody is reminded."""
+    tags: tuple[str, ...] = ()
+    """The rule's."""
+    team: str | None = None
+    """The team of whoever looks after the subject."""
+    product: str | None = None
+    """What the subject is about: its product, or itself where it is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

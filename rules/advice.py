@@ -38,6 +38,9 @@ class Adviser:
             worth=_worth(then.worth, this, facts),
             due=_due(then.due, this, facts, at=At.of(opened_at, facts.at.calendar)),
             to=self.reached(then.to, this, facts),
+            tags=rule.tags,
+            team=team(this, facts),
+            product=_product(rule.subject, this),
         )
 
     def voice(self, at: At, language: str | None = None) -> Voice:
@@ -61,6 +64,17 @@ class Adviser:
         """Everyone these speak to, each once."""
         owner = facts.owner(this)
         return tuple(dict.fromkeys(who for target in targets for who in recipients(target, owner, facts.people)))
+
+
+def team(this: Fact, facts: Facts) -> str | None:
+    """The team of whoever looks after a record."""
+    owner = facts.people.get(facts.owner(this))
+    return owner.team if owner else None
+
+
+def _product(kind: str, this: Fact) -> str | None:
+    product = this.get("id" if kind == "product" else "product")
+    return str(product) if product is not None else None
 
 
 def recipients(target: Target, owner: str | None, people: People) -> tuple[str, ...]:

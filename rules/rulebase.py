@@ -12,7 +12,7 @@ from domain.calendar import TICK, At, Calendar
 from domain.person import People
 from domain.recommendation import Advice, Match
 from domain.record import CUSTOMER, Dossier, RecordRef, Timeline
-from rules.advice import Adviser
+from rules.advice import Adviser, team
 from rules.compiled import Compiled, Hit, compile_rules, work_out
 from rules.engine import Disagreement, Engine, EngineFailure
 from rules.explain import Explainer, Reason
@@ -250,6 +250,10 @@ class RuleBase:
         """Whom the rule speaks to about a subject, as in `Advice.to`."""
         rule, this = self._found(match, facts)
         return self.adviser.reached(rule.then.to, this, facts)
+
+    def team(self, match: Match, facts: Facts) -> str | None:
+        """As in `Advice.team`."""
+        return team(self.subject(match, facts), facts)
 
     def escalated_to(self, match: Match, facts: Facts, escalation: Escalation) -> tuple[str, ...]:
         """Whom a step of the rule's escalation speaks to about a subject, as in `Advice.to`."""

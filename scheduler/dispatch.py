@@ -191,7 +191,7 @@ def _record(db: Database, delivery: Delivery, failure: SendError, outcome: Dispa
         outcome.retried += 1
         return
     settle = outbox.failed if failure.permanent else outbox.dead
-    settle(db, delivery, failure)
+    settle(db, delivery, failure, now=now)
     outcome.failed += 1
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from domain.calendar import Calendar, Span
 from domain.delivery import NewDelivery
+from domain.event import EventType, NewEvent, about
 from domain.followup import FollowUpKind, NewFollowUp
 from domain.person import People
 from domain.recommendation import Key, Match, Recommendation, State, recommendation_id, reconcile
@@ -60,6 +61,7 @@ class Conclusion:
     updated: tuple[Recommendation, ...]
     deliveries: tuple[NewDelivery, ...]
     followups: tuple[NewFollowUp, ...]
+    events: tuple[NewEvent, ...]
     unaddressed: tuple[str, ...]
     next_check: datetime | None
 
@@ -85,6 +87,7 @@ def conclude(circumstances: Circumstances, base: RuleBase, case: Case) -> Conclu
         updated=tuple(episodes.updated.values()),
         deliveries=tuple(episodes.deliveries()),
         followups=tuple(episodes.followups(calendar)),
+        events=tuple(episodes.events()),
         unaddressed=tuple(episodes.unaddressed),
         next_check=min((m for m in (next_check, *ahead) if m is not None), default=None),
     )
@@ -133,7 +136,8 @@ class _Episodes:
         for kept in changes.kept:
             match = Match(rule=kept.rule, subject=kept.subject)
             to = self.base.recipients(match, decision.facts)
-            advice = replace(kept.advice, held_back_by=held.get(match, ()), to=to)
+            team = self.base.team(match, decision.facts)
+            advice = replace(kept.advice, held_back_by=held.get(match, ()), to=to, team=team)
             if advice != kept.advice:
                 # Released, or another person's by now: who has not heard of it does, and nobody twice.
                 self.running[kept.key] = changed = replace(kept, advice=advice)
@@ -182,6 +186,19 @@ class _Episodes:
         for recommendation in self._audible(self.raised.keys() | self.released):
             yield from planned(recommendation, self.base, calendar, now=self.circumstances.now)
 
+    def events(self) -> Iterator[NewEvent]:
+        """What other systems hear. Of what came and went while nobody looked they hear nothing, as people do."""
+        for raised in self.raised.values():
+            if not raised.missed and not self._is_shadow(raised):
+                yield about(EventType.RAISED, raised, at=raised.opened_at)
+        for updated in self.updated.values():
+            if updated.state is State.RESOLVED and not self._is_shadow(updated):
+                yield about(EventType.RESOLVED, updated, at=updated.ended_at or self.circumstances.now)
+
+    def _is_shadow(self, recommendation: Recommendation) -> bool:
+        rule = self.base.by_id.get(recommendation.rule)
+        return rule is not None and rule.rollout.stage is Stage.SHADOW
+
     def _wanted_at(self, recommendation: Recommendation) -> datetime:
         new = recommendation.id in self.raised and recommendation.id not in self.released
         return min(recommendation.opened_at, self.circumstances.now) if new else self.circumstances.now
@@ -190,7 +207,7 @@ class _Episodes:
         """Those that somebody may hear of now."""
         for recommendation in self.running.values():
             snoozed = recommendation.is_snoozed(self.circumstances.now)
-            silent = self.base.by_id[recommendation.rule].rollout.stage is Stage.SHADOW
+            silent = self._is_shadow(recommendation)
             held = bool(recommendation.advice.held_back_by)
             open_ = recommendation.state is State.OPEN
             if recommendation.id in among and open_ and not (snoozed or silent or held):

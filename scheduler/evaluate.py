@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -152,8 +152,9 @@ def _evaluated(claim: Claim, conclusion: Conclusion, published: Published, *, no
         claim=claim,
         raised=conclusion.raised,
         updated=conclusion.updated,
-        deliveries=conclusion.deliveries,
+        deliveries=[replace(delivery, trace=claim.trace) for delivery in conclusion.deliveries],
         followups=conclusion.followups,
+        events=conclusion.events,
         next_check=conclusion.next_check,
         evaluated_at=now,
         rulebase=published.hash,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
 from domain.calendar import Calendar, Span
 from domain.delivery import NewDelivery
+from domain.event import EventType, NewEvent, about
 from domain.followup import FollowUp, FollowUpKind, NewFollowUp
 from domain.person import People
 from domain.recommendation import Match, Recommendation, State
@@ -67,7 +68,14 @@ class Planner:
         except Unreadable as failure:
             log.error("%s of recommendation %s: %s", followup.kind, recommendation.id, failure)
             deliveries, following = (), (_at(followup, self.now + UNREADABLE),)
-        followups.settle(self.db, followup, deliveries=deliveries, following=following)
+        told = [self._escalated(followup, recommendation, deliveries)] if deliveries and _goes_up(followup) else []
+        followups.settle(self.db, followup, deliveries=deliveries, following=following, told=told)
+
+    def _escalated(
+        self, followup: FollowUp, recommendation: Recommendation, deliveries: Sequence[NewDelivery]
+    ) -> NewEvent:
+        to = [delivery.person for delivery in deliveries]
+        return about(EventType.ESCALATED, recommendation, at=followup.due_at, step=followup.step, escalated_to=to)
 
     def _carry_out(
         self, followup: FollowUp, recommendation: Recommendation, rule: Rule, span: Span, facts: Facts
@@ -79,7 +87,7 @@ class Planner:
         if recommendation.advice.held_back_by:  # nobody hears of it, so nobody is late
             return (), (_at(followup, calendar.shift(self.now, span)),)
         match = Match(rule=recommendation.rule, subject=recommendation.subject)
-        if followup.kind is FollowUpKind.ESCALATE:
+        if _goes_up(followup):
             to = self.base.escalated_to(match, facts, rule.then.escalate[followup.step - 1])
             return self._deliveries(recommendation, to, ESCALATED + followup.step), ()
         to = self.base.recipients(match, facts)
@@ -111,6 +119,10 @@ class Planner:
             )
             for person, address in self.people.addressees(to, nobody=self.nobody)
         )
+
+
+def _goes_up(followup: FollowUp) -> bool:
+    return followup.kind is FollowUpKind.ESCALATE
 
 
 def _span(rule: Rule, followup: FollowUp) -> Span | None:

@@ -56,7 +56,7 @@ class Returns:
             log.warning("delivery %d to %s: %s: %s", delivery.id, delivery.destination, report.reason, said)
             return False
         log.error("delivery %d: nothing is sent to %s any more: %s", delivery.id, delivery.destination, said)
-        outbox.returned(db, delivery.id, said=said)
+        outbox.returned(db, delivery.id, said=said, now=now)
         return suppressions.add(
             db, Suppression(address=delivery.destination, reason=why, detail=said, since=now, delivery=delivery.id)
         )

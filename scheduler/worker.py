@@ -26,6 +26,7 @@ from store.session import Database
 
 log = logging.getLogger("relance.worker")
 
+EVALUATE, DISPATCH = "evaluate", "dispatch"
 AUDIT_EVERY = timedelta(minutes=5)
 STUCK_EVERY = timedelta(hours=1)
 RETURNS_EVERY = timedelta(minutes=5)
@@ -82,8 +83,13 @@ class Worker:
     def at_work(self, clock: Clock, *, tick_s: float) -> Generator[None]:
         """At work for the length of the block. At its end what is in flight is finished, and the rest given back."""
         ending = threading.Event()
-        clock.every(tick_s, "evaluate", lambda now: self.evaluate(now=now, stop=ending.is_set))
-        clock.every(tick_s, "dispatch", lambda now: self.dispatch(now=now, stop=ending.is_set))
+
+        def evaluate(now: datetime) -> None:
+            if self.evaluate(now=now, stop=ending.is_set).queued:
+                clock.soon(DISPATCH)  # nobody waits for a tick of its own
+
+        clock.every(tick_s, EVALUATE, evaluate)
+        clock.every(tick_s, DISPATCH, lambda now: self.dispatch(now=now, stop=ending.is_set))
         clock.once_per(AUDIT_EVERY, "audit", self.db, self.auditor.audit)
         clock.once_per(STUCK_EVERY, "stuck deliveries", self.db, self.auditor.stuck)
         if self.returns is not None:

@@ -1,7 +1,7 @@
 """Writing records, and reading dossiers as they are and as they were.
 
-A write that changes nothing leaves no trace. Any other leaves a history row and wakes the customer, in one
-transaction: `check_at` falls to now, and `version` rises so that an evaluation under way is repeated.
+A write that changes nothing leaves no trace. Any other leaves a history row and an audit entry and wakes the customer,
+in one transaction: `check_at` falls to now, and `version` rises so that an evaluation under way is repeated.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 from sqlalchemy import delete as delete_from
 
 from domain.record import Dossier, Fields, Record, RecordRef, Timeline, dossier_id
+from store import audit
+from store.audit import NewEntry
 from store.dialects import among, insert_many
 from store.due import wake
 from store.session import Database
@@ -47,6 +49,14 @@ class Stored(NamedTuple):
     dossier: str
     customer: str | None
     fields: str
+    owner: str | None
+
+    @classmethod
+    def of(cls, record: Record) -> Stored:
+        owner = record.fields.get("owner")
+        return cls(
+            dossier_id(record), record.customer, _ENCODER.encode(record.fields), None if owner is None else str(owner)
+        )
 
 
 Name: TypeAlias = tuple[str, str]
@@ -55,15 +65,19 @@ Name: TypeAlias = tuple[str, str]
 States: TypeAlias = dict[Name, Stored | None]
 
 COLUMNS = ("kind", "id", *Stored._fields)
+HISTORY_COLUMNS = ("kind", "id", "dossier", "customer", "fields")
 PAGE = 200  # dossiers that are streamed at once
 
 _THE_RECORD = and_(records.c.kind == bindparam("_kind"), records.c.id == bindparam("_id"))
 
 
-def upsert(db: Database, written: Sequence[Record], *, now: datetime, source: str) -> list[Outcome]:
+def upsert(
+    db: Database, written: Sequence[Record], *, now: datetime, source: str, trace: str | None = None
+) -> list[Outcome]:
     """Write records whole, in one transaction; the same record again is UNCHANGED. One outcome per record.
 
-    The same record twice in a batch: as if one was written after the other, and only the last is kept.
+    The same record twice in a batch: as if one was written after the other, and only the last is kept. `source`: who
+    writes; `trace` names this write in logs, as far as the messages that come of it.
     """
     while True:
         with db.begin() as connection:
@@ -72,19 +86,21 @@ def upsert(db: Database, written: Sequence[Record], *, now: datetime, source: st
             outcomes: list[Outcome] = []
             for record in written:
                 name = record.kind, record.id
-                state = Stored(dossier_id(record), record.customer, _ENCODER.encode(record.fields))
+                state = Stored.of(record)
                 outcomes.append(Outcome.of(after[name], state))
                 after[name] = state
-            if _replace(connection, before, after, now=now, source=source):
+            if _replace(connection, before, after, now=now, source=source, trace=trace):
                 return outcomes
             connection.rollback()  # another writer created one of them just now: look again
 
 
-def delete(db: Database, refs: Sequence[RecordRef], *, now: datetime, source: str) -> list[Outcome]:
+def delete(
+    db: Database, refs: Sequence[RecordRef], *, now: datetime, source: str, trace: str | None = None
+) -> list[Outcome]:
     """Delete records. One outcome per reference: DELETED, or UNCHANGED where there was no such record (any more)."""
     with db.begin() as connection:
         before = _stored(connection, {(ref.kind, ref.id) for ref in refs})
-        _replace(connection, before, dict.fromkeys(before), now=now, source=source)
+        _replace(connection, before, dict.fromkeys(before), now=now, source=source, trace=trace)
         return [Outcome.DELETED if before.pop((ref.kind, ref.id), None) else Outcome.UNCHANGED for ref in refs]
 
 
@@ -164,7 +180,7 @@ def _stored(connection: Connection, names: Collection[Name]) -> States:
     found: States = dict.fromkeys(wanted)
     for kind, of_kind in groupby(wanted, key=itemgetter(0)):
         rows = connection.execute(
-            select(records.c.id, records.c.dossier, records.c.customer, records.c.fields)
+            select(records.c.id, *(records.c[name] for name in Stored._fields))
             .where(records.c.kind == kind, among(records.c.id, [id_ for _, id_ in of_kind]))
             .order_by(records.c.id)
             .with_for_update()
@@ -173,17 +189,21 @@ def _stored(connection: Connection, names: Collection[Name]) -> States:
     return found
 
 
-def _replace(connection: Connection, before: States, after: States, *, now: datetime, source: str) -> bool:
+def _replace(
+    connection: Connection, before: States, after: States, *, now: datetime, source: str, trace: str | None
+) -> bool:
     """Make the difference. False when a record that had to be created is there by now."""
     created: list[tuple[str | None, ...]] = []
     changed: list[dict[str, Any]] = []
     removed: list[dict[str, Any]] = []
     history: list[tuple[str | None, ...]] = []
+    entries: list[NewEntry] = []
     touched: set[str] = set()
     for (kind, id_), new in after.items():
         old = before[kind, id_]
         if new == old:
             continue
+        entries.append(_entry(kind, id_, old, new))
         where = {"_kind": kind, "_id": id_}
         if old and (new is None or new.dossier != old.dossier):
             history.append((kind, id_, old.dossier, None, None))
@@ -191,7 +211,7 @@ def _replace(connection: Connection, before: States, after: States, *, now: date
         if new is None:
             removed.append(where)
             continue
-        history.append((kind, id_, *new))
+        history.append((kind, id_, new.dossier, new.customer, new.fields))
         touched.add(new.dossier)
         if old is None:
             created.append((kind, id_, *new))
@@ -204,9 +224,22 @@ def _replace(connection: Connection, before: States, after: States, *, now: date
     if removed:
         connection.execute(delete_from(records).where(_THE_RECORD), removed)
     if history:
-        insert_many(connection, record_history, COLUMNS, history, same={"recorded_at": now, "source": source})
-        wake(connection, touched, now=now)
+        same = {"recorded_at": now, "source": source}
+        insert_many(connection, record_history, HISTORY_COLUMNS, history, same=same)
+        audit.note(connection, entries, source=source, at=now, trace=trace)
+        wake(connection, touched, now=now, trace=trace)
     return True
+
+
+def _entry(kind: str, id_: str, old: Stored | None, new: Stored | None) -> NewEntry:
+    before, after = audit.differing(_audited(old), _audited(new))
+    action = "record.created" if old is None else "record.deleted" if new is None else "record.changed"
+    dossier = (new or old or Stored("", None, "", None)).dossier
+    return NewEntry(action=action, kind=kind, subject=id_, dossier=dossier, before=before, after=after)
+
+
+def _audited(state: Stored | None) -> Mapping[str, Any] | None:
+    return state and {"customer": state.customer, **json.loads(state.fields)}
 
 
 def _exactly(value: Any) -> dict[str, str]:

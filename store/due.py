@@ -16,13 +16,17 @@ from store.tables import AnyRow, Instant, customers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A customer leased to one worker, as it stood then. `evaluated_at` and `rulebase` are the last evaluation's."""
+    """A customer leased to one worker, as it stood then. `evaluated_at` and `rulebase` are the last evaluation's.
+
+    `trace` names the last write, where one made the customer due.
+    """
 
     dossier: str
     version: int
     owner: str
     evaluated_at: datetime | None
     rulebase: str | None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,14 @@ def claim(db: Database, *, now: datetime, limit: int, owner: str, lease_s: float
     with db.begin() as connection:
         rows = sorted(connection.execute(lease), key=lambda row: (row.check_at, row.id))
     return [
-        Claim(dossier=r.id, version=r.version, owner=owner, evaluated_at=r.evaluated_at, rulebase=r.rulebase)
+        Claim(
+            dossier=r.id,
+            version=r.version,
+            owner=owner,
+            evaluated_at=r.evaluated_at,
+            rulebase=r.rulebase,
+            trace=r.trace,
+        )
         for r in rows
     ]
 
@@ -114,11 +125,15 @@ def next_due(db: Database) -> datetime | None:
 # --- inside the transactions of others ---
 
 
-def wake(connection: Connection, dossiers: Collection[str], *, now: datetime) -> None:
-    """These customers changed: due at once, and an evaluation under way must be repeated."""
+def wake(connection: Connection, dossiers: Collection[str], *, now: datetime, trace: str | None = None) -> None:
+    """These customers changed: due at once, and an evaluation under way must be repeated.
+
+    `trace` names the write in logs, until the customer is evaluated.
+    """
     _locked(connection, dossiers)
-    due = insert(connection, customers).on_conflict_do_update(index_elements=["id"], set_=woken(now))
-    connection.execute(due, [{"id": id_, "version": 1, "check_at": now} for id_ in sorted(dossiers)])
+    set_ = woken(now) | ({"trace": trace} if trace else {})
+    due = insert(connection, customers).on_conflict_do_update(index_elements=["id"], set_=set_)
+    connection.execute(due, [{"id": id_, "version": 1, "check_at": now, "trace": trace} for id_ in sorted(dossiers)])
 
 
 def woken(now: datetime) -> dict[str, ColumnElement[Any]]:

@@ -9,9 +9,10 @@ from datetime import datetime
 from sqlalchemy import bindparam, update
 
 from domain.delivery import NewDelivery
+from domain.event import EventType, NewEvent
 from domain.followup import NewFollowUp
 from domain.recommendation import Recommendation, State
-from store import followups, outbox
+from store import events, followups, outbox
 from store.dialects import insert
 from store.due import Claim, settle
 from store.recommendations import to_row
@@ -28,6 +29,7 @@ class Evaluated:
     updated: Sequence[Recommendation] = ()
     deliveries: Sequence[NewDelivery] = ()
     followups: Sequence[NewFollowUp] = ()
+    events: Sequence[NewEvent] = ()
     next_check: datetime | None
     evaluated_at: datetime
     rulebase: str
@@ -52,6 +54,7 @@ def commit_many(db: Database, results: Sequence[Evaluated]) -> set[str]:
                         "rulebase": result.rulebase,
                         "failed_reason": None,
                         "failed_at": None,
+                        "trace": None,
                     }
                     for result in decided
                 ],
@@ -68,8 +71,13 @@ def commit_many(db: Database, results: Sequence[Evaluated]) -> set[str]:
             followups.withdraw(connection, closed)
             outbox.follow_closing(connection, closed, now=decided[0].evaluated_at)
         # After the updates: an episode that just ended makes room for the next one about the same subject.
-        if raised := [to_row(new) for result in decided for new in result.raised]:
-            connection.execute(insert(connection, recommendations).on_conflict_do_nothing(), raised)
+        raised: set[str] = set()
+        if rows := [to_row(new) for result in decided for new in result.raised]:
+            into = insert(connection, recommendations).on_conflict_do_nothing().returning(recommendations.c.id)
+            raised.update(connection.scalars(into, rows))
+        told = [event for result in decided for event in result.events]
+        # Else the episode runs under another id, and others have heard of it.
+        events.emit(connection, [e for e in told if e.type is not EventType.RAISED or e.recommendation in raised])
         if deliveries := [delivery for result in decided for delivery in result.deliveries]:
             outbox.queue(connection, deliveries)
         if planned := [followup for result in decided for followup in result.followups]:

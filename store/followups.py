@@ -8,9 +8,10 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, select, update
 
 from domain.delivery import NewDelivery
+from domain.event import NewEvent
 from domain.followup import FollowUp, FollowUpKind, NewFollowUp
 from domain.recommendation import State
-from store import outbox
+from store import events, outbox
 from store.dialects import among, insert
 from store.session import Database
 from store.tables import AnyRow, followups, recommendations
@@ -28,9 +29,14 @@ def due(db: Database, *, now: datetime, limit: int = LIMIT) -> list[FollowUp]:
 
 
 def settle(
-    db: Database, followup: FollowUp, *, deliveries: Sequence[NewDelivery], following: Sequence[NewFollowUp]
+    db: Database,
+    followup: FollowUp,
+    *,
+    deliveries: Sequence[NewDelivery],
+    following: Sequence[NewFollowUp],
+    told: Sequence[NewEvent] = (),
 ) -> bool:
-    """It has come: queue its deliveries, and plan what follows. False: somebody was faster, or it is not wanted."""
+    """It has come: queue its deliveries, plan what follows, and tell. False: somebody was faster, or it is unwanted."""
     with db.begin() as connection:
         ours = connection.execute(
             delete(followups).where(followups.c.id == followup.id, followups.c.due_at == followup.due_at)
@@ -39,6 +45,7 @@ def settle(
             return False
         outbox.queue(connection, deliveries)
         plan(connection, following)
+        events.emit(connection, told)
         return True
 
 

@@ -17,7 +17,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, case, exists, func, literal, or_, select, update
 
 from domain.delivery import STUCK, Channel, Delivery, DeliveryState, HeldBack, NewDelivery, Purpose, Receipt, SendError
+from domain.event import NewEvent, delivery_failed
 from domain.recommendation import State
+from store import events
 from store.dialects import among, insert
 from store.session import Database
 from store.tables import AnyRow, Instant, digest_items, outbox, recommendations
@@ -108,14 +110,16 @@ def retry(db: Database, delivery: Delivery, *, due_at: datetime, error: SendErro
     return _settle(db, delivery, state=DeliveryState.READY, due_at=due_at, body=body, **(_last(error) if error else {}))
 
 
-def failed(db: Database, delivery: Delivery, error: SendError) -> bool:
+def failed(db: Database, delivery: Delivery, error: SendError, *, now: datetime) -> bool:
     """Refused for good."""
-    return _settle(db, delivery, state=DeliveryState.FAILED, **_last(error))
+    told = delivery_failed(delivery, str(error), state=DeliveryState.FAILED, at=now)
+    return _settle(db, delivery, state=DeliveryState.FAILED, told=[told], **_last(error))
 
 
-def dead(db: Database, delivery: Delivery, error: SendError) -> bool:
+def dead(db: Database, delivery: Delivery, error: SendError, *, now: datetime) -> bool:
     """Every retry is used up."""
-    return _settle(db, delivery, state=DeliveryState.DEAD, **_last(error))
+    told = delivery_failed(delivery, str(error), state=DeliveryState.DEAD, at=now)
+    return _settle(db, delivery, state=DeliveryState.DEAD, told=[told], **_last(error))
 
 
 def unknown(db: Database, delivery: Delivery, error: SendError, *, now: datetime) -> bool:
@@ -133,14 +137,17 @@ def cancelled(db: Database, delivery: Delivery, *, reason: str) -> bool:
     return _settle(db, delivery, state=DeliveryState.CANCELLED, last_error=reason)
 
 
-def returned(db: Database, delivery: int, *, said: str) -> None:
+def returned(db: Database, delivery: int, *, said: str, now: datetime) -> None:
     """It came back after it was taken: the reader never got it."""
     with db.begin() as connection:
-        connection.execute(
+        rows = connection.execute(
             update(outbox)
             .where(outbox.c.id == delivery, outbox.c.state.in_((DeliveryState.SENT, DeliveryState.UNKNOWN)))
             .values(state=DeliveryState.FAILED, last_phase="bounce", last_error=said, **UNLEASED)
-        )
+            .returning(outbox)
+        ).all()
+        told = [delivery_failed(from_row(row), said, state=DeliveryState.FAILED, at=now) for row in rows]
+        events.emit(connection, told)
 
 
 # --- keeping it moving ---
@@ -305,13 +312,16 @@ def queue(connection: Connection, deliveries: Collection[NewDelivery]) -> None:
             "attempts": 0,
             "resends": 0,
             "fence": 0,
+            "trace": delivery.trace,
         }
         for delivery in deliveries
         if delivery.recommendation in known  # else the episode runs under another id, which has its own deliveries
     ]
     if rows:
         into = insert(connection, outbox)
-        afresh = {name: into.excluded[name] for name in ("destination", "state", "wanted_at", "due_at", "attempts")}
+        afresh = {
+            name: into.excluded[name] for name in ("destination", "state", "wanted_at", "due_at", "attempts", "trace")
+        }
         connection.execute(
             into.on_conflict_do_update(
                 index_elements=["key"],
@@ -394,7 +404,7 @@ def wanted(now: datetime) -> ColumnElement[bool]:
     return or_(outbox.c.purpose != Purpose.REMINDER, is_open)
 
 
-def _settle(db: Database, delivery: Delivery, **values: Any) -> bool:
+def _settle(db: Database, delivery: Delivery, *, told: Sequence[NewEvent] = (), **values: Any) -> bool:
     held = (DeliveryState.LEASED, DeliveryState.SENDING, DeliveryState.UNKNOWN)  # unknown: the answer came late
     with db.begin() as connection:
         settled = connection.execute(
@@ -402,6 +412,8 @@ def _settle(db: Database, delivery: Delivery, **values: Any) -> bool:
             .where(outbox.c.id == delivery.id, outbox.c.fence == delivery.fence, outbox.c.state.in_(held))
             .values(UNLEASED | values)
         )
+        if settled.rowcount == 1:
+            events.emit(connection, told)
         return settled.rowcount == 1
 
 
@@ -449,4 +461,5 @@ def from_row(row: AnyRow) -> Delivery:
         last_phase=row.last_phase,
         last_error=row.last_error,
         sent_at=row.sent_at,
+        trace=row.trace,
     )

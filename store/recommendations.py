@@ -13,11 +13,14 @@ from typing import Any
 from sqlalchemy import select, update
 
 from domain.delivery import NewDelivery
+from domain.event import acted as acted_on
+from domain.event import described
 from domain.followup import NewFollowUp
-from domain.recommendation import Advice, Recommendation, State, Verdict
+from domain.recommendation import Act, Advice, Recommendation, State, Verdict
 from domain.record import RecordRef
+from store import audit, events, outbox
 from store import followups as upcoming
-from store import outbox
+from store.audit import NewEntry
 from store.dialects import among
 from store.due import wake
 from store.session import Database
@@ -68,17 +71,23 @@ def act(
     before: Recommendation,
     after: Recommendation,
     *,
+    act: Act,
+    by: str,
+    source: str,
     deliveries: Sequence[NewDelivery] = (),
     followups: Sequence[NewFollowUp] = (),
     now: datetime,
+    trace: str | None = None,
 ) -> bool:
     """Record what a person did: nothing unsent goes out any more but these deliveries. False: someone was faster.
 
-    What is still to come is put off by a snooze and withdrawn by the rest; `followups`: what is planned anew.
+    What is still to come is put off by a snooze and withdrawn by the rest; `followups`: what is planned anew. `by`: who
+    did it, `source`: how they came, as the audit names it: "link:u1", "user:u1".
     """
     with db.begin() as connection:
-        wake(connection, [before.dossier], now=now)  # or an evaluation under way would write the old state back
-        acted = connection.execute(
+        # Or an evaluation under way would write the old state back.
+        wake(connection, [before.dossier], now=now, trace=trace)
+        changed = connection.execute(
             update(recommendations)
             .where(recommendations.c.id == before.id, recommendations.c.state == before.state)
             .values(
@@ -89,7 +98,7 @@ def act(
                 note=after.note,
             )
         )
-        if acted.rowcount == 0:
+        if changed.rowcount == 0:
             connection.rollback()
             return False
         outbox.cancel(connection, [before.id])
@@ -100,7 +109,21 @@ def act(
             upcoming.withdraw(connection, [before.id])
             outbox.follow_closing(connection, [before.id], now=now)
         upcoming.plan(connection, followups)
+        events.emit(connection, acted_on(after, act, by=by, at=now))
+        audit.note(connection, [_entry(before, after, act)], source=source, at=now, trace=trace)
         return True
+
+
+def _entry(before: Recommendation, after: Recommendation, act: Act) -> NewEntry:
+    was, became = audit.differing(described(before), described(after))
+    return NewEntry(
+        action=f"recommendation.{act}",
+        kind="recommendation",
+        subject=before.id,
+        dossier=before.dossier,
+        before=was,
+        after=became,
+    )
 
 
 # --- rows ---
@@ -114,6 +137,8 @@ def to_row(recommendation: Recommendation) -> dict[str, Any]:
     return {name: getattr(recommendation, name) for name in SAME_IN_BOTH} | {
         "subject_kind": recommendation.subject.kind,
         "subject_id": recommendation.subject.id,
+        "team": recommendation.advice.team,
+        "product": recommendation.advice.product,
         "advice": json.dumps(asdict(recommendation.advice), default=str, ensure_ascii=False),
     }
 
@@ -134,4 +159,7 @@ def _advice(saved: dict[str, Any]) -> Advice:
         due=None if saved["due"] is None else date.fromisoformat(saved["due"]),
         to=tuple(saved["to"]),
         held_back_by=tuple(saved["held_back_by"]),
+        tags=tuple(saved.get("tags", ())),
+        team=saved.get("team"),
+        product=saved.get("product"),
     )

@@ -91,12 +91,14 @@ customers = Table(
     Column("lease_owner", Text),
     Column("failed_reason", Text),
     Column("failed_at", Instant),
+    Column("trace", Text),  # of the last write that is not evaluated yet
 )
 _partial("ix_customers_due", customers.c.check_at, where=customers.c.check_at.is_not(None))
 _partial("ix_customers_leased", customers.c.lease_until, where=customers.c.lease_until.is_not(None))
 _partial("ix_customers_failed", customers.c.failed_at, where=customers.c.failed_at.is_not(None))
 
-# `fields` is canonical JSON as text: equal fields are equal strings, on every database.
+# `fields` is canonical JSON as text: equal fields are equal strings, on every database. `owner` is one of them, apart
+# so that one finds whose customers these are.
 records = Table(
     "records",
     metadata,
@@ -106,7 +108,9 @@ records = Table(
     Column("customer", Text),
     Column("fields", Text, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("owner", Text),
 )
+_partial("ix_records_owner", records.c.owner, where=records.c.owner.is_not(None))
 
 # Every write as the dossier saw it. No fields: the record left the dossier, deleted or moved to another.
 record_history = Table(
@@ -157,7 +161,7 @@ suppressions = Table(
     Column("delivery", BigInteger),
 )
 
-# `advice` is JSON: it is read and written whole.
+# `advice` is JSON: it is read and written whole. `team` and `product` are of it, apart so that they can be asked for.
 recommendations = Table(
     "recommendations",
     metadata,
@@ -176,6 +180,8 @@ recommendations = Table(
     Column("note", Text),
     Column("ended_at", Instant),
     Column("missed", Boolean, nullable=False),
+    Column("team", Text),
+    Column("product", Text),
 )
 Index("ix_recommendations_state_opened_at", recommendations.c.state, recommendations.c.opened_at)
 _partial(
@@ -215,6 +221,7 @@ outbox = Table(
     Column("last_phase", Text),
     Column("last_error", Text),
     Column("sent_at", Instant),
+    Column("trace", Text),
 )
 _partial("ix_outbox_due", outbox.c.due_at, outbox.c.id, where=outbox.c.state == "ready")
 UNDERWAY = text("sent_at IS NULL AND state IN ('ready', 'leased', 'sending', 'unknown')")  # in the words of its index
@@ -268,4 +275,202 @@ rule_versions = Table(
     Column("version", Integer, primary_key=True),
     Column("hash", Text, nullable=False),
     Column("published_at", Instant, nullable=False),
+)
+
+# What happened, in the order in which it was written. `id` follows from the occasion: it is told once.
+events = Table(
+    "events",
+    metadata,
+    Column("seq", RowId, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("type", Text, nullable=False),
+    Column("at", Instant, nullable=False, index=True),
+    Column("customer", Text, index=True),
+    Column("recommendation", Text),
+    Column("rule", Text),
+    Column("tags", Text, nullable=False),
+    Column("team", Text),
+    Column("product", Text),
+    Column("data", Text, nullable=False),
+)
+
+# Who is told what. `types`, `tags`, `teams` and `products` are JSON lists, an empty one asks for all; `secrets` are
+# sealed. `failing_since` is when its unbroken failure began; the breaker holds everything back until `open_until`.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("types", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("teams", Text, nullable=False),
+    Column("products", Text, nullable=False),
+    Column("envelope", Text, nullable=False),
+    Column("signing", Text, nullable=False),
+    Column("ordered", Boolean, nullable=False),
+    Column("secrets", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
+    Column("disabled_reason", Text),
+    Column("failures", Integer, nullable=False),
+    Column("failing_since", Instant),
+    Column("open_until", Instant),
+    Column("succeeded_at", Instant),
+    Column("last_error", Text),
+)
+
+# One event to one subscription.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("subscription", Text, ForeignKey(subscriptions.c.id), nullable=False),
+    Column("event", RowId, ForeignKey(events.c.seq), nullable=False, index=True),
+    Column("customer", Text),
+    Column("state", Text, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until", Instant),
+    Column("lease_owner", Text),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    Column("settled_at", Instant),
+    UniqueConstraint("subscription", "event"),
+)
+_partial(
+    "ix_webhook_deliveries_due",
+    webhook_deliveries.c.subscription,
+    webhook_deliveries.c.due_at,
+    where=webhook_deliveries.c.state == "ready",
+)
+_partial("ix_webhook_deliveries_held", webhook_deliveries.c.lease_until, where=webhook_deliveries.c.state == "leased")
+_partial(  # what still has to go before a later event about the same customer
+    "ix_webhook_deliveries_customer",
+    webhook_deliveries.c.subscription,
+    webhook_deliveries.c.customer,
+    where=text("state IN ('ready', 'leased')"),
+)
+Index("ix_webhook_deliveries_subscription_id", webhook_deliveries.c.subscription, webhook_deliveries.c.id)
+
+# Exactly what was posted, and what was answered. Headers are JSON; the body of an answer is cut.
+webhook_attempts = Table(
+    "webhook_attempts",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("delivery", RowId, ForeignKey(webhook_deliveries.c.id), nullable=False, index=True),
+    Column("at", Instant, nullable=False, index=True),
+    Column("duration_ms", Integer, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("request_headers", Text, nullable=False),
+    Column("request_body", LargeBinary, nullable=False),
+    Column("status", Integer),
+    Column("answer_headers", Text),
+    Column("answer_body", LargeBinary),
+    Column("error", Text),
+)
+
+# Who may sign in. `subject` is what an identity provider calls them: issuer and subject.
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", Text, nullable=False, unique=True),  # in lower case
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("person", Text),
+    Column("password", Text),
+    Column("subject", Text, unique=True),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
+)
+
+# `id` is a hash: whoever reads this table can sign in nowhere.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user", Text, ForeignKey(users.c.id), nullable=False, index=True),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
+)
+
+# `hash`: of the token itself, which is shown once and kept nowhere. `scopes` is a JSON list; none: all of the role.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("user", Text, ForeignKey(users.c.id), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("used_at", Instant),
+    Column("revoked_at", Instant),
+)
+
+# Failed attempts to sign in, by who was tried and from where.
+throttle = Table(
+    "throttle",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", Instant, nullable=False, index=True),
+)
+
+# Every write: who, when, what was before and after, as JSON of what differs. Nothing in it changes any more, but that
+# it can be emptied (`erased_at`); the chain holds a digest of each entry as it was, and `salt` keeps it unguessable.
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", RowId, primary_key=True),
+    Column("at", Instant, nullable=False, index=True),
+    Column("action", Text, nullable=False),
+    Column("source", Text),
+    Column("kind", Text),
+    Column("subject", Text),
+    Column("dossier", Text, index=True),
+    Column("before", Text),
+    Column("after", Text),
+    Column("trace", Text),
+    Column("salt", Text),
+    Column("erased_at", Instant),
+)
+Index("ix_audit_kind_subject", audit.c.kind, audit.c.subject)
+
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry", RowId, ForeignKey(audit.c.seq), nullable=False, unique=True),
+    Column("digest", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+# What was answered to a request with an idempotency key: the same request again gets the same answer.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at", Instant, nullable=False, index=True),
+)
+
+# How far each foreign database has been read.
+sources = Table(
+    "sources",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("watermark", Text),
+    Column("ran_at", Instant, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    Column("error", Text),
 )

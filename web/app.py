@@ -1,4 +1,4 @@
-"""The web application: the pages behind links, buttons in chats, the stylesheet, and a health check."""
+"""The web application: the API, the pages behind links, buttons in chats, the stylesheet, and a health check."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from store import people
 from store.session import StoreUnavailable
 from web import actions, chat, trouble, wishes
+from web.api.app import PREFIX, create_api
 from web.headers import SecurityHeaders
 from web.security import public
 from web.services import Services, services_of
@@ -50,4 +51,5 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(chat.slack)
     if services.mattermost_keys:
         app.include_router(chat.mattermost)
+    app.mount(PREFIX, create_api(services))
     return app

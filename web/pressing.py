@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from domain.calendar import Calendar, Span, Unit
 from domain.delivery import Link, NewDelivery
-from domain.recommendation import Recommendation, State
+from domain.recommendation import Act, Recommendation, State
 from store import recommendations
 from web.security import Visit
 
@@ -57,8 +57,17 @@ def settle(visit: Visit, answer: Answer) -> bool:
     """Make the change. False: there was nothing left to change, or someone else was faster."""
     if is_settled(visit):
         return False
-    after, deliveries = _change(visit, answer)
-    return recommendations.act(visit.services.db, visit.recommendation, after, deliveries=deliveries, now=visit.now)
+    act, after, deliveries = _change(visit, answer)
+    return recommendations.act(
+        visit.services.db,
+        visit.recommendation,
+        after,
+        act=act,
+        by=visit.person.id,
+        source=visit.source,
+        deliveries=deliveries,
+        now=visit.now,
+    )
 
 
 def take_back(visit: Visit) -> None:
@@ -66,7 +75,16 @@ def take_back(visit: Visit) -> None:
     if can_take_back(visit):
         closed, reopened = visit.recommendation, visit.recommendation.reopen()
         planned = visit.services.followups(reopened, visit.now)
-        recommendations.act(visit.services.db, closed, reopened, followups=planned, now=visit.now)
+        recommendations.act(
+            visit.services.db,
+            closed,
+            reopened,
+            act=Act.REOPEN,
+            by=visit.person.id,
+            source=visit.source,
+            followups=planned,
+            now=visit.now,
+        )
 
 
 def can_take_back(visit: Visit) -> bool:
@@ -127,16 +145,16 @@ def _closed(visit: Visit, *, fresh: bool) -> str:
     return f"{closed.state}.{'fresh' if fresh else 'you'}"
 
 
-def _change(visit: Visit, answer: Answer) -> tuple[Recommendation, tuple[NewDelivery, ...]]:
+def _change(visit: Visit, answer: Answer) -> tuple[Act, Recommendation, tuple[NewDelivery, ...]]:
     current = visit.recommendation
     match visit.link:
         case Link.DONE:
-            return current.done(by=visit.person.id, at=visit.now, note=answer.note or None), ()
+            return Act.DONE, current.done(by=visit.person.id, at=visit.now, note=answer.note or None), ()
         case Link.DISMISS:
-            return current.dismiss(by=visit.person.id, at=visit.now, reason=answer.why_not), ()
+            return Act.DISMISS, current.dismiss(by=visit.person.id, at=visit.now, reason=answer.why_not), ()
         case _:
             until = snooze_end(visit)
-            return current.snooze(until=until, at=visit.now), (_reminder_at(until, visit),)
+            return Act.SNOOZE, current.snooze(until=until, at=visit.now), (_reminder_at(until, visit),)
 
 
 def _reminder_at(until: datetime, visit: Visit) -> NewDelivery:

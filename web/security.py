@@ -55,6 +55,11 @@ class Visit:
     recommendation: Recommendation
     now: datetime
 
+    @property
+    def source(self) -> str:
+        """Who writes, as history and audit name it."""
+        return f"link:{self.person.id}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonalVisit:

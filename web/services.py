@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from domain.followup import NewFollowUp
 from domain.recommendation import Recommendation
 from notifiers.links import Links
+from rules.rulebase import RuleBase
 from store.session import Database
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ class LiveRule:
     tags: tuple[str, ...] = ()
 
 
+def _nothing() -> None: ...
+
+
 def _plans_nothing(_recommendation: Recommendation, _now: datetime, /) -> Sequence[NewFollowUp]:
     return ()
 
@@ -73,7 +77,8 @@ class Services:
     """`clock` is the one place where time enters.
 
     `language` and `zone` are the company's, for people without their own. `followups`: what is still to come of a
-    recommendation that is opened again. `rules`: those that people may mute, in a language.
+    recommendation that is opened again. `rules`: those that people may mute, in a language. `base`: the rules that
+    are live here. `wrote`: told after a write, so that nobody waits for the next tick.
 
     `slack_signing_secret` and `mattermost_keys`: what presses in these chats are verified with; without them there is
     no address for presses. `outgoing`: how an answer to a press reaches Slack; None: as any message would.
@@ -85,6 +90,8 @@ class Services:
     explain: Explain
     language: str
     zone: ZoneInfo
+    base: RuleBase
+    wrote: Callable[[], None] = _nothing
     followups: Callable[[Recommendation, datetime], Sequence[NewFollowUp]] = _plans_nothing
     rules: Callable[[str], Sequence[LiveRule]] = _no_rules
     slack_signing_secret: str | None = field(default=None, repr=False)

@@ -98,6 +98,7 @@ def serve(
     from app.settings import load_settings
     from app.wiring import House, open_store, utc_now
     from scheduler.clock import Clock
+    from scheduler.worker import EVALUATE
     from web.app import create_app
 
     _log_to_stderr()
@@ -106,10 +107,12 @@ def serve(
         house = House.build(settings, store)
         stopped = stop_signal()
         with ExitStack() as work:
+            services = house.services()
             if not no_worker:
-                running = house.worker(now=utc_now())
-                work.enter_context(running.at_work(Clock(time=utc_now), tick_s=settings.tick_s))
-            work.enter_context(serving(create_app(house.services()), listener))
+                clock, running = Clock(time=utc_now), house.worker(now=utc_now())
+                work.enter_context(running.at_work(clock, tick_s=settings.tick_s))
+                services = house.services(wrote=lambda: clock.soon(EVALUATE))
+            work.enter_context(serving(create_app(services), listener))
             note(f"Relance on {address(listener)}; Ctrl-C ends it")
             stopped()
 

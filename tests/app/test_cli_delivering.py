@@ -15,6 +15,7 @@ from app.trial import TRIALS
 from app.wiring import utc_now
 from domain.delivery import DeliveryState
 from domain.person import Person
+from domain.recommendation import Act
 from domain.record import CUSTOMER, Record
 from domain.wishes import ANYTHING, Way, Wishes
 from notifiers.links import Links
@@ -205,7 +206,7 @@ def test_a_digest_leaves_out_what_the_person_does_not_hear_of(company, relance):
     first, *_ = found = recommendations.listing(company.db)
     assert len(found) == 2
     hidden = first.snooze(until=company.now + timedelta(days=3), at=company.now)
-    recommendations.act(company.db, first, hidden, now=company.now)
+    recommendations.act(company.db, first, hidden, act=Act.SNOOZE, by="lena", source="link:lena", now=company.now)
     arguments = ("preview", "--digest", "--person", "lena", "--at", LATER, "--out", "digest.txt")
     assert company.relance(*arguments).out.startswith("1 thing worth doing today, at 1 customer\n")
     people.wish(company.db, "lena", Wishes(muted=frozenset({"contract-expiring"})), now=company.now)
@@ -511,7 +512,15 @@ def test_what_was_called_off_says_by_whom(company_today):
     people.wish(company.db, "lena", Wishes(paused_until=company.now + timedelta(days=2)), now=company.now)
     company.relance("worker", "--once")
     (about,) = recommendations.listing(company.db)
-    recommendations.act(company.db, about, about.done(by="lena", at=company.now), now=company.now)
+    recommendations.act(
+        company.db,
+        about,
+        about.done(by="lena", at=company.now),
+        act=Act.DONE,
+        by="lena",
+        source="link:lena",
+        now=company.now,
+    )
     assert why(company, 1) == "done by lena"
 
 
@@ -543,7 +552,15 @@ def test_of_several_it_is_said_what_became_of_each(company_today):
     company.relance("worker", "--once")
     by_customer = {row["customer"]: row for row in rows(company)}
     about = recommendations.get(company.db, by_customer["K2"]["recommendation"])
-    recommendations.act(company.db, about, about.done(by="lena", at=company.now), now=company.now)
+    recommendations.act(
+        company.db,
+        about,
+        about.done(by="lena", at=company.now),
+        act=Act.DONE,
+        by="lena",
+        source="link:lena",
+        now=company.now,
+    )
     numbers = [by_customer[customer]["id"] for customer in ("K1", "K2", "K3")]
     said = company.relance("deliveries", "retry", *map(str, numbers))
     assert (said.code, said.err) == (1, "")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from domain.delivery import Delivery, NewDelivery
-from domain.recommendation import Advice, Match, Recommendation, Verdict, recommendation_id
+from domain.recommendation import Act, Advice, Match, Recommendation, State, Verdict, recommendation_id
 from domain.record import Record, RecordRef, Scalar
 from domain.sorting import Send
-from store import dossiers, due, evaluations, outbox, sorting
+from store import dossiers, due, evaluations, outbox, recommendations, sorting
 from store.due import Claim
 from store.evaluations import Evaluated
 from store.session import Database
@@ -70,16 +71,28 @@ def reminder(about: Recommendation, *, occurrence: int = 1, due_at: datetime = T
     )
 
 
-def raised(
-    db: Database, *recommendations: Recommendation, deliveries: tuple[NewDelivery, ...] = (), now: datetime = T0
-) -> None:
+def act(
+    db: Database,
+    before: Recommendation,
+    after: Recommendation,
+    *,
+    deliveries: Sequence[NewDelivery] = (),
+    now: datetime,
+) -> bool:
+    """Somebody with a link in a mail makes of one state the other."""
+    did = {State.DONE: Act.DONE, State.DISMISSED: Act.DISMISS, State.OPEN: Act.SNOOZE}[after.state]
+    by = after.closed_by or "u1"
+    return recommendations.act(db, before, after, act=did, by=by, source=f"link:{by}", deliveries=deliveries, now=now)
+
+
+def raised(db: Database, *opened: Recommendation, deliveries: tuple[NewDelivery, ...] = (), now: datetime = T0) -> None:
     """Customers with these recommendations open and these deliveries queued."""
-    for dossier in {r.dossier for r in recommendations}:
+    for dossier in {r.dossier for r in opened}:
         write(db, customer(dossier, touched=now.isoformat()), now=now)
         commit(
             db,
             claim_one(db, now=now),
-            raised=[r for r in recommendations if r.dossier == dossier],
+            raised=[r for r in opened if r.dossier == dossier],
             deliveries=deliveries,
             now=now,
         )

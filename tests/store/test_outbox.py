@@ -7,10 +7,10 @@ import pytest
 
 from domain.delivery import Delivery, DeliveryState, Receipt, SendError
 from domain.recommendation import Recommendation
-from store import outbox, recommendations
+from store import outbox
 from store.outbox import RESEND_AFTER
 from store.session import Database
-from tests.store.make import DAY, MINUTE, T0, claimed, leased, raised, recommendation, reminder
+from tests.store.make import DAY, MINUTE, T0, act, claimed, leased, raised, recommendation, reminder
 
 QUEUED, READY, LEASED, SENDING, SENT, UNKNOWN, FAILED, DEAD, CANCELLED, GATHERED = DeliveryState
 OK = Receipt(code=250, text="queued as 42")
@@ -90,17 +90,17 @@ def test_the_earliest_due_are_sent_first_and_not_before_their_time(db: Database)
 
 def test_what_is_snoozed_or_closed_is_not_claimed(db: Database, open_: Recommendation) -> None:
     snoozed = open_.snooze(until=T0 + DAY, at=T0)
-    recommendations.act(db, open_, snoozed, deliveries=[reminder(open_, occurrence=2, due_at=T0)], now=T0)
+    act(db, open_, snoozed, deliveries=[reminder(open_, occurrence=2, due_at=T0)], now=T0)
     assert claimed(db, now=T0, owner="w1", lease_s=60) == []
     assert outbox.next_due(db) == T0 + DAY
-    recommendations.act(db, snoozed, snoozed.done(by="u1", at=T0), now=T0)
+    act(db, snoozed, snoozed.done(by="u1", at=T0), now=T0)
     assert claimed(db, now=T0 + DAY, owner="w1", lease_s=60) == []
     assert outbox.next_due(db) is None
 
 
 def test_what_is_closed_between_claim_and_sending_is_not_sent(db: Database, open_: Recommendation) -> None:
     delivery = leased(db)
-    recommendations.act(db, open_, open_.done(by="u1", at=T0), now=T0)
+    act(db, open_, open_.done(by="u1", at=T0), now=T0)
     assert not begin(db, delivery)
     assert only(db).state is CANCELLED
 
@@ -123,8 +123,8 @@ def test_q18_who_lost_the_lease_can_settle_nothing(db: Database, open_: Recommen
     assert not begin(db, slow)
     assert not outbox.sent(db, slow, OK, now=T0)
     assert not outbox.retry(db, slow, due_at=T0 + DAY, error=BUSY)
-    assert not outbox.failed(db, slow, REFUSED)
-    assert not outbox.dead(db, slow, BUSY)
+    assert not outbox.failed(db, slow, REFUSED, now=T0)
+    assert not outbox.dead(db, slow, BUSY, now=T0)
     assert not outbox.unknown(db, slow, SILENCE, now=T0)
     assert not outbox.cancelled(db, slow, reason="opted out")
 
@@ -191,7 +191,7 @@ def test_an_unknown_delivery_is_not_resent_once_the_recommendation_is_closed(
 ) -> None:
     begin(db, leased(db))
     outbox.recover(db, now=T0 + MINUTE)
-    recommendations.act(db, open_, open_.done(by="u1", at=T0), now=T0)
+    act(db, open_, open_.done(by="u1", at=T0), now=T0)
     outbox.recover(db, now=T0 + DAY)
     assert only(db).state is UNKNOWN
     assert outbox.next_due(db) is None
@@ -202,7 +202,7 @@ def test_closing_does_not_call_a_pending_resend_unsent(db: Database, open_: Reco
     outbox.recover(db, now=T0 + MINUTE)
     outbox.recover(db, now=T0 + DAY)
     assert only(db).state is READY
-    recommendations.act(db, open_, open_.done(by="u1", at=T0), now=T0)
+    act(db, open_, open_.done(by="u1", at=T0), now=T0)
     assert only(db).state is UNKNOWN
 
 
@@ -225,8 +225,8 @@ def test_silence_after_the_final_dot_is_unknown(db: Database, open_: Recommendat
 @pytest.mark.parametrize(
     ("settle", "state"),
     [
-        (lambda db, d: outbox.failed(db, d, REFUSED), FAILED),
-        (lambda db, d: outbox.dead(db, d, BUSY), DEAD),
+        (lambda db, d: outbox.failed(db, d, REFUSED, now=T0), FAILED),
+        (lambda db, d: outbox.dead(db, d, BUSY, now=T0), DEAD),
         (lambda db, d: outbox.unknown(db, d, SILENCE, now=T0), UNKNOWN),
     ],
 )
@@ -246,8 +246,8 @@ def test_a_person_may_send_again_what_is_stuck(db: Database, open_: Recommendati
 
 def test_what_is_closed_cannot_be_sent_again(db: Database, open_: Recommendation) -> None:
     delivery = leased(db)
-    outbox.failed(db, delivery, REFUSED)
-    recommendations.act(db, open_, open_.done(by="u1", at=T0), now=T0)
+    outbox.failed(db, delivery, REFUSED, now=T0)
+    act(db, open_, open_.done(by="u1", at=T0), now=T0)
     assert not outbox.retry_now(db, delivery.id, now=T0)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from ipaddress import ip_network
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,8 @@ from domain.record import CUSTOMER, Record, RecordRef
 from domain.wishes import Wishes
 from notifiers.http import Outgoing
 from notifiers.links import Links
+from rules.loader import load
+from rules.rulebase import RuleBase
 from store import dossiers, due, evaluations, followups, outbox, people, recommendations, suppressions
 from store.session import Database
 from web.app import create_app
@@ -77,6 +80,11 @@ def explain_from(db: Database) -> Callable[..., Explanation]:
     return explain
 
 
+@cache
+def base_rules() -> RuleBase:
+    return load(["base"])
+
+
 def rules_of(language: str) -> list[LiveRule]:
     return [LiveRule(id=id_, title=titles.get(language, titles["en"]), tags=TAGS[id_]) for id_, titles in RULES.items()]
 
@@ -110,6 +118,7 @@ class Office:
                 explain=explain_from(self.db),
                 language="en",
                 zone=ZoneInfo("Europe/Zurich"),
+                base=base_rules(),
                 followups=planned,
                 rules=rules_of,
                 slack_signing_secret=self.slack_signing_secret,
