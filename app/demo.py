@@ -134,7 +134,7 @@ def _write_rules(folder: Path, invented: DemoCompany) -> None:
 
 
 def _fill(db: Database, invented: DemoCompany, *, now: datetime) -> None:
-    people.save(db, invented.people, now=now)
+    people.save(db, invented.people, now=now, source="demo")
     for start in range(0, len(invented.records), BATCH):
         dossiers.upsert(db, invented.records[start : start + BATCH], now=now, source="demo")
 
@@ -166,11 +166,13 @@ def _leave(out: Path, mailbox: Mailbox) -> None:
 def _serve(
     house: House, mailbox: Mailbox, listener: socket.socket, stop_signal: Callable[[], Callable[[], None]]
 ) -> None:
-    app = create_app(house.services())
+    services = house.services()
+    app = create_app(services)
     app.include_router(create_mailbox(lambda: tuple(mailbox.mails)))
     worker = house.worker(now=utc_now())
     stopped = stop_signal()
-    with worker.at_work(Clock(time=utc_now), tick_s=TICK_S), serving(app, listener):
+    pages = serving(app, listener, stopping=services.stopping)
+    with worker.at_work(Clock(time=utc_now), tick_s=TICK_S), pages:
         say(f"\nThe mailbox is open:\n\n  {address(listener)}/mailbox\n")
         note("Ctrl-C ends the demo and leaves nothing behind")
         stopped()

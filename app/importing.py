@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Protocol, TypeAlias
+from typing import IO, Any, Protocol, TypeAlias
 
 from app.tables import BadFile, opened
 from domain.person import Person
@@ -25,6 +25,7 @@ from store.dossiers import Outcome
 from store.session import Database
 
 BATCH = 1000  # entities in a transaction: keeps it short
+WRITTEN = (Outcome.NEW, Outcome.CHANGED, Outcome.UNCHANGED)
 SHOWN = 5  # findings kept for display, of each severity
 
 Counts: TypeAlias = Counter[tuple[str, Outcome]]
@@ -47,10 +48,12 @@ class StoreSink:
     db: Database
     now: datetime
     source: str
+    trace: str | None = None
 
     def write(self, records: Sequence[Record], persons: Sequence[Person]) -> Counts:
-        saved = people.save(self.db, persons, now=self.now) if persons else []
-        written = dossiers.upsert(self.db, records, now=self.now, source=self.source) if records else []
+        by: Mapping[str, Any] = {"now": self.now, "source": self.source, "trace": self.trace}
+        saved = people.save(self.db, persons, **by) if persons else []
+        written = dossiers.upsert(self.db, records, **by) if records else []
         counts = Counter((PERSON, outcome) for outcome in saved)
         counts.update((record.kind, outcome) for record, outcome in zip(records, written, strict=True))
         return counts
@@ -74,7 +77,7 @@ class DryRun:
 
 @dataclass(slots=True, kw_only=True)
 class ImportReport:
-    """What became of a file. `rejected` counts rows, `warnings` single findings."""
+    """What became of some rows. `rejected` counts rows, `warnings` single findings."""
 
     rows: int = 0
     rejected: int = 0
@@ -88,6 +91,11 @@ class ImportReport:
             self.warnings += finding.severity is Severity.WARNING
             if len(self.first[finding.severity]) < SHOWN:
                 self.first[finding.severity].append(finding)
+
+    def counted(self) -> dict[str, dict[str, int]]:
+        """For each kind how many records are new, changed, unchanged."""
+        kinds = sorted({kind for kind, _ in self.written})
+        return {kind: {outcome.value: self.written[kind, outcome] for outcome in WRITTEN} for kind in kinds}
 
 
 def import_file(
@@ -103,38 +111,49 @@ def import_file(
 
     `name` is what messages call the file. Raises `BadFile`, and `BadMapping` when the file lacks a column.
     """
-    report = ImportReport()
-    rows = Rows(map_)
     with opened(source, name=name, map_=map_) as table, _findings_file(report_to) as note:
-        batch = _Batch(sink=sink, report=report)
+        intake = Intake(rows=Rows(map_), sink=sink, note=note)
         for line, row in table:
-            report.rows += 1
-            batch.add(Taken(findings=[row]) if isinstance(row, Finding) else rows.take(row, line=line), note)
-            if report.rows % BATCH == 0:
+            intake.take(row, line=line)
+            if intake.report.rows % BATCH == 0:
                 progress(table.bytes_read)
-        for taken in rows.finish():
-            batch.add(taken, note)
-        batch.add(Taken(findings=table.unfilled()), note)
-        batch.flush()
+        report = intake.end(table.unfilled())
         progress(table.bytes_read)
     return report
 
 
 @dataclass(slots=True, kw_only=True)
-class _Batch:
+class Intake:
+    """Takes rows, wherever they come from, through a map into a sink. `note` is told each finding."""
+
+    rows: Rows
     sink: Sink
-    report: ImportReport
+    note: Callable[[Finding], object]
+    report: ImportReport = field(default_factory=ImportReport)
     entities: list[Entity] = field(default_factory=list[Entity])
 
-    def add(self, taken: Taken, note: Callable[[Finding], None]) -> None:
+    def take(self, row: Mapping[str, object] | Finding, *, line: int) -> None:
+        """A row, or why it is none."""
+        self.report.rows += 1
+        self._add(Taken(findings=[row]) if isinstance(row, Finding) else self.rows.take(row, line=line))
+
+    def end(self, findings: Sequence[Finding] = ()) -> ImportReport:
+        """Write what is left. `findings`: what is known only now."""
+        for taken in self.rows.finish():
+            self._add(taken)
+        self._add(Taken(findings=list(findings)))
+        self._flush()
+        return self.report
+
+    def _add(self, taken: Taken) -> None:
         self.report.add(taken)
         for finding in taken.findings:
-            note(finding)
+            self.note(finding)
         self.entities.extend(taken.entities)
         if len(self.entities) >= BATCH:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         if not self.entities:
             return
         records = [entity for entity in self.entities if isinstance(entity, Record)]

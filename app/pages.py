@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,10 +35,24 @@ def address(listener: socket.socket) -> str:
 
 
 @contextmanager
-def serving(app: Callable[..., Any], listener: socket.socket) -> Generator[None]:
-    """An application's pages for the length of the block."""
+def serving(
+    app: Callable[..., Any],
+    listener: socket.socket,
+    *,
+    stopping: threading.Event | None = None,
+    trusted_proxies: Sequence[str] = (),
+) -> Generator[None]:
+    """An application's pages for the length of the block. `trusted_proxies`: who may say whom they forward.
+
+    `stopping` is set before the end, for answers that would not end by themselves.
+    """
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GOODBYE_S
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        forwarded_allow_ips=list(trusted_proxies),
+        timeout_graceful_shutdown=GOODBYE_S,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})  # signals are the command's affair
@@ -46,5 +60,7 @@ def serving(app: Callable[..., Any], listener: socket.socket) -> Generator[None]
     try:
         yield
     finally:
+        if stopping is not None:
+            stopping.set()
         server.should_exit = True
         thread.join()

@@ -6,17 +6,18 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import time
+from datetime import time, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import SettingsError as NotJson
 
-from domain.calendar import Span
+from domain.access import IdentityProvider, Role
+from domain.calendar import Span, Unit
 from domain.policy import CatchUp, Late, Policy
 from notifiers.mail_server import SmtpServer, Tls
 from rules.problems import Place, suggestion
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 FILE = "relance.toml"
 PREFIX = "RELANCE_"
+INTERVALS: Mapping[Unit, timedelta] = {
+    Unit.MINUTES: timedelta(minutes=1),
+    Unit.HOURS: timedelta(hours=1),
+    Unit.DAYS: timedelta(days=1),
+    Unit.WEEKS: timedelta(weeks=1),
+}
 EXAMPLES = {"rules": '["base", "rules"]', "secret_keys": '["..."]', "mail": '{"host": "localhost"}'}
 
 
@@ -100,12 +107,89 @@ class Apprise(BaseModel):
     urls: dict[str, SecretStr] = {}
 
 
+class Oidc(BaseModel):
+    """Who vouches for users, by OpenID Connect."""
+
+    model_config = {"extra": "forbid"}
+
+    issuer: str
+    client_id: str
+    client_secret: SecretStr
+    role_claim: str | None = None  # the claim whose value decides on the role of somebody new
+    roles: dict[str, Role] = {}  # by the claim's value, "*" for everybody else
+    domains: list[str] = []  # of the addresses that are believed; none: all
+    create_users: bool = False
+
+    def provider(self) -> IdentityProvider:
+        return IdentityProvider(
+            issuer=self.issuer,
+            client_id=self.client_id,
+            client_secret=self.client_secret.get_secret_value(),
+            role_claim=self.role_claim,
+            roles=self.roles,
+            domains=frozenset(domain.lower() for domain in self.domains),
+            create_users=self.create_users,
+        )
+
+    @model_validator(mode="after")
+    def _new_users_have_a_role(self) -> Oidc:
+        if self.create_users and not self.roles:
+            raise ValueError('create_users needs roles, as in roles = {"*" = "sales"}')
+        return self
+
+
+class Inbound(BaseModel):
+    """A system that posts to /api/v1/inbound/NAME. `secret` signs, as Standard Webhooks say or in this `header`."""
+
+    model_config = {"extra": "forbid"}
+
+    map: str  # a file, or the name of a map that comes along
+    secret: SecretStr | None = None
+    header: str | None = None
+    rows: str | None = None  # where the rows are in what it posts, as in data.items
+
+    @model_validator(mode="after")
+    def _signed(self) -> Inbound:
+        if self.header is not None and self.secret is None:
+            raise ValueError("header needs a secret, with which the sender signs")
+        return self
+
+
+class Source(BaseModel):
+    """A foreign database that is read at intervals."""
+
+    model_config = {"extra": "forbid"}
+
+    url: SecretStr
+    query: str
+    map: str  # a file, or the name of a map that comes along
+    watermark: str | None = None  # the column by which rows are known to be new
+    every: str = "5 minutes"
+
+    @field_validator("every")
+    @classmethod
+    def _at_intervals(cls, value: str) -> str:
+        interval(value)
+        return value
+
+    @model_validator(mode="after")
+    def _none_left_out(self) -> Source:
+        if (self.watermark is None) == bool(re.search(r":watermark\b", self.query)):
+            raise ValueError("watermark names a column, and :watermark stands in the query; one needs the other")
+        if re.search(r">\s*:watermark\b", self.query):
+            raise ValueError("write >= :watermark, or rows with the same watermark are left out")
+        return self
+
+
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "mail": Mail,
     "slack": Slack,
     "teams": Webhooks,
     "mattermost": Webhooks,
     "apprise": Apprise,
+    "inbound": Inbound,
+    "sources": Source,
+    "oidc": Oidc,
 }
 
 
@@ -127,11 +211,15 @@ class Settings(BaseSettings):
     catch_up: dict[str, str] = {}  # by rule, "*" for the others: send, collapse, or expire after 2 days
     heartbeat_url: SecretStr | None = None
     allowed_networks: list[str] = []
+    trusted_proxies: list[str] = []  # addresses or networks whose X-Forwarded-For is believed
     mail: Mail = Mail()
     slack: Slack = Slack()
     teams: Webhooks = Webhooks()
     mattermost: Webhooks = Webhooks()
     apprise: Apprise = Apprise()
+    inbound: dict[str, Inbound] = {}
+    sources: dict[str, Source] = {}
+    oidc: Oidc | None = None
 
     @field_validator("base_url")
     @classmethod
@@ -165,7 +253,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{rule}: {refusal}") from None
         return value
 
-    @field_validator("allowed_networks")
+    @field_validator("allowed_networks", "trusted_proxies")
     @classmethod
     def _networks(cls, value: list[str]) -> list[str]:
         for network in value:
@@ -215,6 +303,14 @@ def catch_up(said: str) -> CatchUp:
     if after or word not in (Late.SEND, Late.COLLAPSE):
         raise ValueError(f'"{said}" is none of: send, collapse, expire after 2 days')
     return CatchUp(late=Late(word))
+
+
+def interval(said: str) -> timedelta:
+    """`5 minutes`, `1 day`. Raises ValueError."""
+    span = _span(said)
+    if span.unit not in INTERVALS or not 1 <= span.count <= 1000:
+        raise ValueError(f'"{said}" is no interval; write one like 5 minutes, 2 hours or 1 day')
+    return span.count * INTERVALS[span.unit]
 
 
 def _span(said: str) -> Span:

@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.chats import chats
-from app.settings import Settings, SettingsError
+from app.intake import Take
+from app.pulling import Source, pull_quietly
+from app.settings import Settings, SettingsError, interval
 from domain.delivery import Link, PersonalLink
 from domain.followup import NewFollowUp
 from domain.person import People, Person
@@ -22,11 +25,16 @@ from notifiers.bounces import return_path
 from notifiers.links import Links
 from notifiers.mailbox import opened
 from notifiers.smtp import SmtpNotifier
+from rules import mapping
+from rules.alone import alone
 from rules.loader import load
+from rules.mapping import ImportMap
 from rules.model import Unreadable
 from rules.rule import Stage, in_language
 from rules.rulebase import RuleBase
 from scheduler.audit import Auditor
+from scheduler.clock import Job
+from scheduler.courier import Courier
 from scheduler.episodes import planned
 from scheduler.evaluate import Rules
 from scheduler.postman import Postman
@@ -37,10 +45,12 @@ from scheduler.worker import Worker
 from store import dossiers, people, rulebases
 from store.migrations import check_schema
 from store.session import Database
-from web.services import Condition, Explanation, LiveRule, Services
+from web.services import Condition, Explanation, Inbound, LiveRule, Services
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from notifiers.webhook import Webhooks
 
 
 def utc_now() -> datetime:
@@ -134,17 +144,82 @@ class House:
             return_path=(lambda delivery: return_path(bounces, delivery, keys=keys)) if bounces else None,
         )
 
+    def webhooks(self) -> Webhooks:
+        """What signs events and posts them."""
+        from notifiers.http import Outgoing  # whoever has no subscribers need not wait for HTTP to load
+        from notifiers.signing import Sealer
+        from notifiers.webhook import TIMEOUT_S, Webhooks
+
+        return Webhooks(
+            sealer=Sealer(self.settings.keys()),
+            outgoing=Outgoing(allowed=self.settings.networks(), timeout_s=TIMEOUT_S),
+            source=self.settings.base_url,
+        )
+
     def worker(self, *, now: datetime) -> Worker:
+        owner, postman = f"{socket.gethostname()}:{os.getpid()}", self.postman()
         return Worker(
             db=self.db,
             rules=self.rules(now=now),
-            postman=self.postman(),
+            postman=postman,
             policy=self.settings.policy(),
             auditor=Auditor(db=self.db, heartbeat=self._heartbeat()),
             returns=self.returns(),
-            owner=f"{socket.gethostname()}:{os.getpid()}",
+            owner=owner,
+            courier=Courier(db=self.db, webhooks=self.webhooks, postman=postman, owner=owner, clock=utc_now),
             processes=None if self.settings.processes == 0 else Processes(self.base, count=self.settings.processes),
+            jobs=[
+                Job(name=f"source {name}", every=source.every, run=partial(self._pull, source))
+                for name, source in self.sources().items()
+            ],
         )
+
+    def sources(self) -> dict[str, Source]:
+        """The foreign databases that are read, by name. Raises `SettingsError`, `BadMapping`."""
+        return {
+            name: Source(
+                name=name,
+                url=said.url.get_secret_value(),
+                query=said.query,
+                watermark=said.watermark,
+                every=interval(said.every),
+                map_=self._map(f"sources.{name}", said.map, in_parts=said.watermark is not None),
+            )
+            for name, said in self.settings.sources.items()
+        }
+
+    def _pull(self, source: Source, now: datetime) -> None:
+        pull_quietly(self.db, source, now=now)
+
+    def _inbound(self) -> dict[str, Inbound]:
+        """The systems that post, by name. Raises `SettingsError`, `BadMapping`."""
+        from web.api.inbound import key_of  # only a server needs it, and the web framework takes its time to load
+
+        for name, said in self.settings.inbound.items():
+            if said.secret is not None and said.header is None:
+                try:
+                    key_of(said.secret.get_secret_value())
+                except ValueError as refusal:
+                    raise SettingsError(f"setting inbound.{name}.secret: {refusal}; or name its header") from None
+        return {
+            name: Inbound(
+                take=Take(self._map(f"inbound.{name}", said.map, in_parts=True)),
+                rows=said.rows,
+                secret=said.secret.get_secret_value() if said.secret else None,
+                header=said.header,
+            )
+            for name, said in self.settings.inbound.items()
+        }
+
+    def _map(self, setting: str, named: str, *, in_parts: bool) -> ImportMap:
+        """`in_parts`: rows come as they change, never all at once."""
+        try:
+            map_ = mapping.load(mapping.find(named), self.base.model)
+        except mapping.UnknownMap as unknown:
+            raise SettingsError(f"setting {setting}.map: {unknown}") from None
+        if in_parts and any(plan.fold for plan in map_.plans):
+            raise SettingsError(f"setting {setting}.map: {named} makes one record of many rows: it needs them all")
+        return map_
 
     def returns(self) -> Returns | None:
         """Where bounces come back; None where the settings name no mailbox."""
@@ -166,6 +241,8 @@ class House:
 
     def services(self, *, wrote: Callable[[], None] = lambda: None) -> Services:
         """What the pages and the API work with. `wrote`: told after each write."""
+        from notifiers.http import Outgoing  # only pages need it here, and HTTP takes its time to load
+
         secret = self.settings.slack.signing_secret
         return Services(
             clock=utc_now,
@@ -174,12 +251,19 @@ class House:
             explain=self.explain,
             language=self.base.company.language,
             zone=self.base.company.zone,
-            base=self.base,
+            base=alone(self.base),
+            packs=self.settings.rules,
+            nobody=self.settings.nobody,
             wrote=wrote,
             followups=self._followups,
             rules=self._live_rules,
             slack_signing_secret=secret.get_secret_value() if secret else None,
             mattermost_keys=self.settings.keys() if self.settings.mattermost.webhooks else (),
+            inbound=self._inbound(),
+            outgoing=Outgoing(allowed=self.settings.networks()),
+            keys=self.settings.keys(),
+            base_url=self.settings.base_url,
+            provider=self.settings.oidc.provider() if self.settings.oidc else None,
         )
 
     def _followups(self, recommendation: Recommendation, now: datetime) -> Sequence[NewFollowUp]:

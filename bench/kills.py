@@ -129,7 +129,7 @@ def _tried(db: Database) -> Iterator[int]:
 
 def _fill(db: Database, now: datetime) -> None:
     owners = [Person(id=f"u{n}", name=f"Owner {n}", email=f"u{n}@example.com") for n in range(OWNERS)]
-    people.save(db, owners, now=now)
+    people.save(db, owners, now=now, source="bench")
     dossiers.upsert(
         db,
         [

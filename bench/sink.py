@@ -35,7 +35,7 @@ def sink(*, delay_s: float = 0.0) -> Generator[tuple[str, int]]:
         as_nobody = ("-u", "nobody") if os.geteuid() == 0 else ()
         with subprocess.Popen([program, *as_nobody, f"{HOST}:{port}", "100"]) as process:
             try:
-                _wait_for(port)
+                wait_for(port)
                 yield "Postfix's smtp-sink", port
             finally:
                 process.terminate()
@@ -43,14 +43,15 @@ def sink(*, delay_s: float = 0.0) -> Generator[tuple[str, int]]:
     own = multiprocessing.get_context("spawn").Process(target=_serve, args=(port, delay_s), daemon=True)
     own.start()
     try:
-        _wait_for(port)
+        wait_for(port)
         yield "one of our own", port
     finally:
         own.terminate()
         own.join()
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Until somebody listens there."""
     end = time.monotonic() + START_LIMIT_S
     while True:
         try:

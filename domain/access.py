@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -114,3 +114,25 @@ class Actor:
 def granted(role: Role, scopes: frozenset[Permission] | None = None) -> frozenset[Permission]:
     """What a role may do; with scopes, no more than those."""
     return ROLES[role].permissions if scopes is None else ROLES[role].permissions & scopes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityProvider:
+    """Who vouches for users by OpenID Connect.
+
+    `roles`: the role for a value of the claim `role_claim`, in order of precedence; "*" is for everybody else. Whoever
+    is new gets it, if `create_users`. `domains`: of the addresses that are believed; none: all.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    role_claim: str | None = None
+    roles: Mapping[str, Role] = field(default_factory=dict[str, Role])
+    domains: frozenset[str] = frozenset()
+    create_users: bool = False
+
+    def role_for(self, values: frozenset[str]) -> Role | None:
+        """The role that these values of the claim bring; None: no role, and so no way in."""
+        found = (role for value, role in self.roles.items() if value in values)
+        return next(found, self.roles.get("*"))

@@ -70,8 +70,8 @@ class Links:
         if not keys or not all(keys):
             raise ValueError("signed links need at least one key, and none may be empty")
         self._base_url = base_url.rstrip("/")
-        self._signed = _serializer(keys, SALT)
-        self._personal = _serializer(keys, PERSONAL_SALT)
+        self._signed = serializer(keys, SALT)
+        self._personal = serializer(keys, PERSONAL_SALT)
 
     def for_person(self, recommendation_id: str, person_id: str, *, now: datetime) -> Mapping[Link, str]:
         """One URL for each thing the reader can open about a recommendation."""
@@ -96,7 +96,8 @@ class Links:
         return _read(self._personal, token, _opened_personal, now=now)
 
 
-def _serializer(keys: Sequence[str], salt: str) -> URLSafeSerializer:
+def serializer(keys: Sequence[str], salt: str) -> URLSafeSerializer:
+    """Signs with the first key and accepts them all. `salt`: what for, so that nothing signed passes for another."""
     return URLSafeSerializer(
         list(reversed(keys)),  # itsdangerous signs with the last
         salt=salt,

@@ -9,6 +9,7 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeAlias
 
 from rules.derived import DerivedReader
 from rules.engine import PATTERNS_PER_RULESET
@@ -16,7 +17,7 @@ from rules.problems import BadRules, Place, Problems, suggestion
 from rules.reading import RuleReader
 from rules.rule import Relation, Rule
 from rules.rulebase import RuleBase
-from rules.source import Mapping, Node, read_file, rule_files
+from rules.source import Mapping, Node, read_file, read_text, rule_files
 from rules.strata import stratify
 from rules.vocabulary import Vocabulary
 
@@ -47,31 +48,38 @@ class Checked:
     written: Written
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """A pack that lies in no folder: the text of each of its files, by name."""
+
+    files: Map[str, str]
+
+
+Pack: TypeAlias = str | Path | Texts
+"""A folder, a file, the name of a built-in one, or texts."""
+
+
 def builtin_packs() -> dict[str, Path]:
     """The packs that ship with Relance, by name."""
     folder = Path(str(files("rules"))) / "packs"
     return {p.name: p for p in sorted(folder.iterdir()) if p.is_dir()} if folder.is_dir() else {}
 
 
-def load(packs: Iterable[str | Path]) -> RuleBase:
-    """The rule base of packs in stacking order: folders, files, or names of built-in ones. Raises `BadRules`."""
+def load(packs: Iterable[Pack]) -> RuleBase:
+    """The rule base of packs in stacking order. Raises `BadRules`."""
     checked = check(packs)
     if checked.problems.errors:
         raise BadRules(checked.problems)
     return checked.rulebase
 
 
-def check(packs: Iterable[str | Path]) -> Checked:
+def check(packs: Iterable[Pack]) -> Checked:
     """As `load`, but with all problems instead of an exception; rules that have errors are left out."""
     problems = Problems()
     vocabulary = Vocabulary(problems)
     documents: list[tuple[int, Mapping]] = []
     for number, pack in enumerate(packs):
-        path = _pack(pack, problems)
-        found = [document for file in (rule_files(path) if path else ()) for document in read_file(file, problems)]
-        if path is not None and not found and not problems.errors:
-            problems.error("Y001", _start(path), "holds no rules", "name a folder with .yaml files in it")
-        documents += [(number, document) for document in found]
+        documents += [(number, document) for document in _documents(pack, problems)]
     by_kind: dict[str, list[tuple[int, Mapping]]] = {kind: [] for kind in KINDS}
     for number, document in documents:
         kind = document.entries[0][0] if document.entries else None
@@ -171,11 +179,23 @@ def _only_rollout(document: Mapping) -> bool:
     return {key.text for key, _ in document} == {"rule", "rollout"}
 
 
-def _pack(pack: str | Path, problems: Problems) -> Path | None:
-    builtin = builtin_packs()
-    if isinstance(pack, str) and pack in builtin:
-        return builtin[pack]
-    path = Path(pack)
+def _documents(pack: Pack, problems: Problems) -> list[Mapping]:
+    if isinstance(pack, Texts):
+        return [found for name, text in pack.files.items() for found in read_text(text, file=name, problems=problems)]
+    path = _existing(pack, problems)
+    found = [document for file in (rule_files(path) if path else ()) for document in read_file(file, problems)]
+    if path is not None and not found and not problems.errors:
+        problems.error("Y001", _start(path), "holds no rules", "name a folder with .yaml files in it")
+    return found
+
+
+def place_of(pack: str | Path) -> Path:
+    """Where a pack lies, if there is one."""
+    return (builtin_packs() if isinstance(pack, str) else {}).get(str(pack), Path(pack))
+
+
+def _existing(pack: str | Path, problems: Problems) -> Path | None:
+    path, builtin = place_of(pack), builtin_packs()
     if path.exists():
         return path
     help_ = suggestion(str(pack), builtin) if builtin else None

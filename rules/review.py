@@ -19,8 +19,7 @@ from domain.calendar import At, Calendar, Span, Unit
 from domain.person import People
 from domain.record import CUSTOMER, Record
 from rules.advice import Adviser
-from rules.compiled import Hit
-from rules.engine import Engine
+from rules.alone import Alone
 from rules.loader import Checked
 from rules.model import Date, DateTime, Enum, Fact, Facts, FieldKey, FieldType, Number, Value, YesNo
 from rules.operators import (
@@ -192,13 +191,6 @@ def _check_people(rules: Sequence[_AsWritten], people: People, found: Problems) 
 # --- R404: tests beside the rules ---
 
 
-class _Unasked(Engine):
-    """Takes the compiled reader's word for everything."""
-
-    def judge(self, hits: Sequence[Hit], facts: Facts, at: At) -> None:
-        return
-
-
 class _Silent(Adviser):
     """Finds no words: no test asks for them, and each sentence would be compiled."""
 
@@ -206,24 +198,20 @@ class _Silent(Adviser):
         return ""
 
 
-class _Alone(RuleBase):
-    """Decides as a rule base does, by the compiled reader alone and without finding words."""
-
-    @cached_property
-    def engine(self) -> Engine:
-        return _Unasked.of(())
+class _Single(Alone):
+    """Decides without finding words."""
 
     @cached_property
     def adviser(self) -> Adviser:
         return _Silent(model=self.model, company=self.company)
 
 
-def alone(base: RuleBase, rule: Rule) -> RuleBase:
+def single(base: RuleBase, rule: Rule) -> RuleBase:
     """A rule with nothing but what it rests on, decided without the engine: for the tests beside it."""
     said = (rule.then.worth, rule.then.due.link if rule.then.due else None)
     strata = base.strata.behind([*rule.fields(), *(link.key for link in said if isinstance(link, Link))])
     setters = [setter for step in strata.steps if isinstance(step, Classified) for setter in step.rules]
-    return _Alone(
+    return _Single(
         rules=tuple({each.id: each for each in (rule, *setters)}.values()),
         model=base.model,
         strata=strata,
@@ -238,7 +226,7 @@ def _check_tests(checked: Checked, found: Problems) -> None:
     base = checked.rulebase
     for rule in base.rules:
         if rule.tests and _is_whole(rule, checked):
-            small = alone(base, rule)
+            small = single(base, rule)
             for failure in (failure for test in rule.tests for failure in run_test(small, rule, test).failures):
                 way_out = "change the rule, or what the test expects of it"
                 found.error("R404", failure.place, f"{failure.test}: {failure.message}", way_out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -15,6 +16,16 @@ from store.session import Database, StoreUnavailable
 log = logging.getLogger("relance.clock")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+JOBS_AT_ONCE = 32  # a foreign database that takes its time must not keep mails waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Something that is to be done once in each period, on whichever machine gets there first."""
+
+    name: str
+    every: timedelta
+    run: Callable[[datetime], object]
 
 
 def slot_of(now: datetime, period: timedelta) -> datetime:
@@ -33,7 +44,7 @@ class Clock:
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a wake-up that comes during another is no news
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(4)},
+            executors={"default": ThreadPoolExecutor(JOBS_AT_ONCE)},
             job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
         )
 

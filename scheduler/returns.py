@@ -57,9 +57,10 @@ class Returns:
             return False
         log.error("delivery %d: nothing is sent to %s any more: %s", delivery.id, delivery.destination, said)
         outbox.returned(db, delivery.id, said=said, now=now)
-        return suppressions.add(
-            db, Suppression(address=delivery.destination, reason=why, detail=said, since=now, delivery=delivery.id)
+        suppression = Suppression(
+            address=delivery.destination, reason=why, detail=said, since=now, delivery=delivery.id
         )
+        return suppressions.add(db, suppression, source="bounce")
 
 
 def _said(report: Report) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from domain.policy import Policy
 from notifiers.mailbox import MailboxError
 from scheduler.audit import Auditor
-from scheduler.clock import Clock
+from scheduler.clock import Clock, Job
+from scheduler.courier import Courier
 from scheduler.dispatch import Dispatched, dispatch_due
 from scheduler.evaluate import Outcome, Rules, evaluate_due
 from scheduler.plans import Planner
@@ -21,7 +22,7 @@ from scheduler.postman import Postman
 from scheduler.processes import Processes
 from scheduler.returns import Returns
 from scheduler.sorting import Sorter
-from store import due, outbox, rulebases
+from store import due, idempotency, outbox, rulebases, webhooks
 from store.session import Database
 
 log = logging.getLogger("relance.worker")
@@ -30,13 +31,14 @@ EVALUATE, DISPATCH = "evaluate", "dispatch"
 AUDIT_EVERY = timedelta(minutes=5)
 STUCK_EVERY = timedelta(hours=1)
 RETURNS_EVERY = timedelta(minutes=5)
+FORGET_EVERY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
     """`owner` names this process in leases. Any number of workers may share a store.
 
-    `processes` decide by the same rules; None: this process does.
+    `processes` decide by the same rules; None: this process does. `jobs`: what else is to be done here.
     """
 
     db: Database
@@ -47,6 +49,8 @@ class Worker:
     policy: Policy = field(default_factory=Policy)
     returns: Returns | None = None
     processes: Processes | None = None
+    jobs: Sequence[Job] = ()
+    courier: Courier | None = None
 
     def evaluate(self, *, now: datetime, stop: Callable[[], bool] = lambda: False) -> Outcome:
         """Everything that is due at `now`, batch by batch."""
@@ -92,13 +96,19 @@ class Worker:
         clock.every(tick_s, DISPATCH, lambda now: self.dispatch(now=now, stop=ending.is_set))
         clock.once_per(AUDIT_EVERY, "audit", self.db, self.auditor.audit)
         clock.once_per(STUCK_EVERY, "stuck deliveries", self.db, self.auditor.stuck)
+        clock.once_per(FORGET_EVERY, "idempotency keys", self.db, self.forget)
+        for job in self.jobs:
+            clock.once_per(job.every, job.name, self.db, job.run)
         if self.returns is not None:
             clock.once_per(RETURNS_EVERY, "returns", self.db, self.collect)
         clock.start()
         try:
-            yield
+            with self.courier.at_work(tick_s=tick_s) if self.courier else nullcontext():
+                try:
+                    yield
+                finally:
+                    ending.set()
         finally:
-            ending.set()
             clock.stop()
             self.release()
             if self.processes is not None:
@@ -112,7 +122,12 @@ class Worker:
         except MailboxError as failure:
             log.error("%s", failure)
 
+    def forget(self, now: datetime) -> None:
+        """Forget the answers to requests that nobody repeats any more."""
+        idempotency.forget(self.db, before=now - idempotency.KEPT)
+
     def release(self) -> None:
         """Give back what is leased and not begun, so that nobody has to wait for the lease to end."""
         due.release(self.db, owner=self.owner)
         outbox.release(self.db, owner=self.owner)
+        webhooks.release(self.db, owner=self.owner)

@@ -1,14 +1,17 @@
 """Writing records, and reading dossiers as they are and as they were.
 
-A write that changes nothing leaves no trace. Any other leaves a history row and an audit entry and wakes the customer,
+Every write is a `Change`: what is stored becomes something else while nobody else may touch it. One that changes
+nothing leaves no trace. Any other leaves a history row and an audit entry and wakes the customer,
 in one transaction: `check_at` falls to now, and `version` rises so that an evaluation under way is repeated.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -19,13 +22,14 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 from sqlalchemy import delete as delete_from
 
-from domain.record import Dossier, Fields, Record, RecordRef, Timeline, dossier_id
+from domain.record import CUSTOMER, Dossier, Fields, Record, RecordRef, Scalar, Timeline, dossier_id
 from store import audit
 from store.audit import NewEntry
 from store.dialects import among, insert_many
 from store.due import wake
 from store.session import Database
-from store.tables import AnyRow, customers, record_history, records
+from store.tables import AnyRow, customers, folded, record_history, records
+from store.visibility import visible
 
 
 class Outcome(StrEnum):
@@ -35,12 +39,15 @@ class Outcome(StrEnum):
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     DELETED = "deleted"
+    CONFLICT = "conflict"  # its condition did not hold: nothing was written
 
     @classmethod
-    def of(cls, before: object | None, after: object) -> Outcome:
+    def of(cls, before: object | None, after: object | None) -> Outcome:
+        if before == after:
+            return cls.UNCHANGED
         if before is None:
             return cls.NEW
-        return cls.UNCHANGED if before == after else cls.CHANGED
+        return cls.DELETED if after is None else cls.CHANGED
 
 
 class Stored(NamedTuple):
@@ -50,13 +57,56 @@ class Stored(NamedTuple):
     customer: str | None
     fields: str
     owner: str | None
+    name: str | None = None
 
     @classmethod
     def of(cls, record: Record) -> Stored:
-        owner = record.fields.get("owner")
+        owner = str(record.fields.get("owner", ""))
         return cls(
-            dossier_id(record), record.customer, _ENCODER.encode(record.fields), None if owner is None else str(owner)
+            dossier_id(record),
+            record.customer,
+            _ENCODER.encode(record.fields),
+            owner if 0 < len(owner) <= OWNER_CHARACTERS else None,
+            folded(record.fields.get("name")) if record.customer is None else None,
         )
+
+    @property
+    def tag(self) -> str:
+        """Names exactly this content: the same customer and fields have the same."""
+        return hashlib.sha256(json.dumps([self.customer, self.fields]).encode()).hexdigest()[:TAG_CHARACTERS]
+
+
+Condition: TypeAlias = Callable[[str | None], bool]
+"""Whether a change may be made, by the tag of what is stored; None: nothing is."""
+
+
+def always(_tag: str | None) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What becomes of one record. `after` gives what is stored then, from what was; None: nothing.
+
+    `needs_record`: where nothing is stored, it is a conflict.
+    """
+
+    kind: str
+    id: str
+    after: Callable[[Stored | None], Stored | None]
+    condition: Condition = always
+    needs_record: bool = False
+
+
+class Result(NamedTuple):
+    """What a change did, and what is stored now."""
+
+    outcome: Outcome
+    stored: Stored | None
+
+    @property
+    def tag(self) -> str | None:
+        return self.stored and self.stored.tag
 
 
 Name: TypeAlias = tuple[str, str]
@@ -67,41 +117,80 @@ States: TypeAlias = dict[Name, Stored | None]
 COLUMNS = ("kind", "id", *Stored._fields)
 HISTORY_COLUMNS = ("kind", "id", "dossier", "customer", "fields")
 PAGE = 200  # dossiers that are streamed at once
+TAG_CHARACTERS = 32
+OWNER_CHARACTERS = 200  # nobody's id is longer, and an index holds no text of any length
 
 _THE_RECORD = and_(records.c.kind == bindparam("_kind"), records.c.id == bindparam("_id"))
+
+
+def change(
+    db: Database, changes: Sequence[Change], *, now: datetime, source: str, trace: str | None = None
+) -> list[Result]:
+    """Make changes in one transaction, in their order. One result per change.
+
+    The same record twice: as if one was made after the other, and only the last is kept. `source`: who writes;
+    `trace` names this write in logs, as far as the messages that come of it.
+    """
+    while True:
+        try:
+            with db.begin() as connection:
+                before = _stored(connection, {(change.kind, change.id) for change in changes})
+                after = dict(before)
+                results = [_made(change, after) for change in changes]
+                _replace(connection, before, after, now=now, source=source, trace=trace)
+                return results
+        except _Overtaken:
+            continue
 
 
 def upsert(
     db: Database, written: Sequence[Record], *, now: datetime, source: str, trace: str | None = None
 ) -> list[Outcome]:
-    """Write records whole, in one transaction; the same record again is UNCHANGED. One outcome per record.
-
-    The same record twice in a batch: as if one was written after the other, and only the last is kept. `source`: who
-    writes; `trace` names this write in logs, as far as the messages that come of it.
-    """
-    while True:
-        with db.begin() as connection:
-            before = _stored(connection, {(record.kind, record.id) for record in written})
-            after = dict(before)
-            outcomes: list[Outcome] = []
-            for record in written:
-                name = record.kind, record.id
-                state = Stored.of(record)
-                outcomes.append(Outcome.of(after[name], state))
-                after[name] = state
-            if _replace(connection, before, after, now=now, source=source, trace=trace):
-                return outcomes
-            connection.rollback()  # another writer created one of them just now: look again
+    """Write records whole; the same record again is UNCHANGED. One outcome per record."""
+    results = change(db, [writing(record) for record in written], now=now, source=source, trace=trace)
+    return [result.outcome for result in results]
 
 
 def delete(
     db: Database, refs: Sequence[RecordRef], *, now: datetime, source: str, trace: str | None = None
 ) -> list[Outcome]:
     """Delete records. One outcome per reference: DELETED, or UNCHANGED where there was no such record (any more)."""
-    with db.begin() as connection:
-        before = _stored(connection, {(ref.kind, ref.id) for ref in refs})
-        _replace(connection, before, dict.fromkeys(before), now=now, source=source, trace=trace)
-        return [Outcome.DELETED if before.pop((ref.kind, ref.id), None) else Outcome.UNCHANGED for ref in refs]
+    results = change(db, [deleting(ref) for ref in refs], now=now, source=source, trace=trace)
+    return [result.outcome for result in results]
+
+
+def writing(record: Record, *, condition: Condition = always) -> Change:
+    """The whole record, whatever there was."""
+    state = Stored.of(record)
+    return Change(kind=record.kind, id=record.id, after=lambda _: state, condition=condition)
+
+
+def patching(ref: RecordRef, changed: Mapping[str, Scalar | None], *, condition: Condition = always) -> Change:
+    """Some fields of a record that exists, `customer` among them; None removes one."""
+
+    def after(before: Stored | None) -> Stored:
+        assert before is not None
+        merged = {"customer": before.customer, **_decode(before.fields), **changed}
+        customer = merged.pop("customer")
+        fields = {name: value for name, value in merged.items() if value is not None}
+        whose = None if customer is None or ref.kind == CUSTOMER else str(customer)
+        return Stored.of(Record(kind=ref.kind, id=ref.id, customer=whose, fields=fields))
+
+    return Change(kind=ref.kind, id=ref.id, after=after, condition=condition, needs_record=True)
+
+
+def deleting(ref: RecordRef, *, condition: Condition = always) -> Change:
+    return Change(kind=ref.kind, id=ref.id, after=lambda _: None, condition=condition)
+
+
+def record(db: Database, ref: RecordRef, *, owners: Collection[str] | None = None) -> tuple[Record, str] | None:
+    """A record and its tag, where these people may see it; None: anybody."""
+    query = select(records).where(
+        records.c.kind == ref.kind, records.c.id == ref.id, visible(records.c.dossier, owners)
+    )
+    with db.read() as connection:
+        row = connection.execute(query).one_or_none()
+    return (_record(row), Stored.of(_record(row)).tag) if row else None
 
 
 def load(db: Database, dossier: str) -> Dossier | None:
@@ -174,6 +263,20 @@ def counts(db: Database) -> dict[str, int]:
 # --- writing ---
 
 
+class _Overtaken(Exception):
+    """Another writer created one of the records just now: look again."""
+
+
+def _made(change: Change, states: States) -> Result:
+    name = change.kind, change.id
+    before = states[name]
+    missing = change.needs_record and before is None
+    if missing or (change.condition is not always and not change.condition(before and before.tag)):
+        return Result(Outcome.CONFLICT, before)
+    after = states[name] = change.after(before)
+    return Result(Outcome.of(before, after), after)
+
+
 def _stored(connection: Connection, names: Collection[Name]) -> States:
     """What is stored under each name, locked until the transaction ends."""
     wanted = sorted(names)
@@ -191,8 +294,8 @@ def _stored(connection: Connection, names: Collection[Name]) -> States:
 
 def _replace(
     connection: Connection, before: States, after: States, *, now: datetime, source: str, trace: str | None
-) -> bool:
-    """Make the difference. False when a record that had to be created is there by now."""
+) -> None:
+    """Make the difference. Raises `_Overtaken` when a record that had to be created is there by now."""
     created: list[tuple[str | None, ...]] = []
     changed: list[dict[str, Any]] = []
     removed: list[dict[str, Any]] = []
@@ -218,7 +321,7 @@ def _replace(
         else:
             changed.append(where | new._asdict() | {"updated_at": now})
     if created and insert_many(connection, records, COLUMNS, created, same={"updated_at": now}) != len(created):
-        return False
+        raise _Overtaken
     if changed:
         connection.execute(update(records).where(_THE_RECORD), changed)
     if removed:
@@ -228,7 +331,6 @@ def _replace(
         insert_many(connection, record_history, HISTORY_COLUMNS, history, same=same)
         audit.note(connection, entries, source=source, at=now, trace=trace)
         wake(connection, touched, now=now, trace=trace)
-    return True
 
 
 def _entry(kind: str, id_: str, old: Stored | None, new: Stored | None) -> NewEntry:

@@ -15,7 +15,7 @@ from domain.recommendation import Recommendation, State
 from store import events, followups, outbox
 from store.dialects import insert
 from store.due import Claim, settle
-from store.recommendations import to_row
+from store.recommendations import address, to_row
 from store.session import Database
 from store.tables import customers, recommendations
 
@@ -75,6 +75,9 @@ def commit_many(db: Database, results: Sequence[Evaluated]) -> set[str]:
         if rows := [to_row(new) for result in decided for new in result.raised]:
             into = insert(connection, recommendations).on_conflict_do_nothing().returning(recommendations.c.id)
             raised.update(connection.scalars(into, rows))
+        new = [recommendation for result in decided for recommendation in result.raised if recommendation.id in raised]
+        if speaking := [*updated, *new]:
+            address(connection, speaking)
         told = [event for result in decided for event in result.events]
         # Else the episode runs under another id, and others have heard of it.
         events.emit(connection, [e for e in told if e.type is not EventType.RAISED or e.recommendation in raised])

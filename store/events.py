@@ -4,45 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from domain.event import Event, EventType, NewEvent
+from domain.subscription import WebhookState
+from store import subscriptions
 from store.dialects import insert
-from store.tables import AnyRow, events, subscriptions, webhook_deliveries
-
-READY = "ready"  # the state of a delivery that waits for its time
+from store.tables import AnyRow, events, webhook_deliveries
 
 
 def emit(connection: Connection, happened: Collection[NewEvent]) -> None:
     """Write events down, and queue each for those who subscribe to it. One that is known already is passed over."""
     if not happened:
         return
-    rows = {_id(event): _row(event) for event in happened}
-    into = insert(connection, events).on_conflict_do_nothing().returning(events)
-    written = [from_row(row) for row in connection.execute(into, list(rows.values()))]
-    wanted = connection.execute(select(subscriptions).where(subscriptions.c.disabled_at.is_(None))).all()
-    deliveries = [_delivery(subscription, event) for subscription in wanted for event in _of(subscription, written)]
+    written = write(connection, happened)
+    deliveries = [
+        queued(subscription.id, event, now=event.at)
+        for subscription in subscriptions.live(connection)
+        for event in written
+        if subscription.asks_for(event)
+    ]
     if deliveries:
         connection.execute(insert(connection, webhook_deliveries), deliveries)
 
 
-def _of(subscription: AnyRow, written: Iterable[Event]) -> Iterable[Event]:
-    """Those that a subscription asks for. An empty list asks for all."""
-    types, tags, teams, products = (
-        frozenset(json.loads(text))
-        for text in (subscription.types, subscription.tags, subscription.teams, subscription.products)
-    )
-    for event in written:
-        if (
-            (not types or event.type in types)
-            and (not tags or tags.intersection(event.tags))
-            and (not teams or event.team in teams)
-            and (not products or event.product in products)
-        ):
-            yield event
+def write(connection: Connection, happened: Collection[NewEvent]) -> list[Event]:
+    """Write events down; those that were not known yet."""
+    rows = {_id(event): _row(event) for event in happened}
+    into = insert(connection, events).on_conflict_do_nothing().returning(events)
+    return [from_row(row) for row in connection.execute(into, list(rows.values()))]
 
 
 def _id(event: NewEvent) -> str:
@@ -67,13 +61,14 @@ def _row(event: NewEvent) -> dict[str, Any]:
     }
 
 
-def _delivery(subscription: AnyRow, event: Event) -> dict[str, Any]:
+def queued(subscription: str, event: Event, *, now: datetime) -> dict[str, Any]:
+    """A delivery as it begins."""
     return {
-        "subscription": subscription.id,
+        "subscription": subscription,
         "event": event.seq,
         "customer": event.customer,
-        "state": READY,
-        "due_at": event.at,
+        "state": WebhookState.READY,
+        "due_at": now,
         "attempts": 0,
         "fence": 0,
     }

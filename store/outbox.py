@@ -14,15 +14,17 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, case, exists, func, literal, or_, select, update
 
 from domain.delivery import STUCK, Channel, Delivery, DeliveryState, HeldBack, NewDelivery, Purpose, Receipt, SendError
 from domain.event import NewEvent, delivery_failed
 from domain.recommendation import State
-from store import events
+from store import audit, events
+from store.audit import NewEntry
 from store.dialects import among, insert
 from store.session import Database
-from store.tables import AnyRow, Instant, digest_items, outbox, recommendations
+from store.tables import AnyRow, Instant, digest_items, outbox, people, recommendations
+from store.visibility import visible
 
 CLAIM_LIMIT = 50  # what one worker can send within one lease
 RESEND_AFTER = timedelta(minutes=10)  # longer than a mail server takes to finish what it had accepted
@@ -184,14 +186,28 @@ def release(db: Database, *, owner: str) -> None:
         )
 
 
-def retry_now(db: Database, delivery: int, *, now: datetime) -> bool:
-    """A person wants it sent again. False: it is not failed, dead or unknown, or its recommendation is closed."""
+def retry_now(db: Database, delivery: Delivery, *, source: str, now: datetime, trace: str | None = None) -> bool:
+    """A person wants it sent again. False: it is not failed, dead or unknown, or its recommendation is closed.
+
+    `source`: who wants it, as the audit names it.
+    """
+    about = select(recommendations.c.dossier).where(recommendations.c.id == delivery.recommendation)
     with db.begin() as connection:
         queued = connection.execute(
             update(outbox)
-            .where(outbox.c.id == delivery, outbox.c.state.in_(STUCK), wanted(now))
+            .where(outbox.c.id == delivery.id, outbox.c.state.in_(STUCK), wanted(now))
             .values(state=DeliveryState.READY, due_at=now, attempts=0, **UNLEASED)
         )
+        if queued.rowcount == 1:
+            entry = NewEntry(
+                action="delivery.retried",
+                kind="delivery",
+                subject=str(delivery.id),
+                dossier=connection.scalar(about),
+                before={"state": delivery.state.value},
+                after={"state": DeliveryState.READY.value},
+            )
+            audit.note(connection, [entry], source=source, at=now, trace=trace)
         return queued.rowcount == 1
 
 
@@ -226,10 +242,18 @@ def listing(
     since: datetime | None = None,
     customer: str | None = None,
     rule: str | None = None,
+    owners: Collection[str] | None = None,
+    before: int | None = None,
     limit: int = 1000,
 ) -> list[Delivery]:
-    """The latest due first. `to`: a person's id, or an address; a digest is about all that it names."""
-    query = select(outbox).order_by(outbox.c.due_at.desc(), outbox.c.id.desc()).limit(limit)
+    """The latest due first; with `before` the latest numbers first, of those before this one.
+
+    `to`: a person's id, or an address; a digest is about all that it names. `owners`: as `visible` has them.
+    """
+    by_time = () if before else (outbox.c.due_at.desc(),)
+    query = select(outbox).order_by(*by_time, outbox.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(outbox.c.id < before)
     if states is not None:
         query = query.where(outbox.c.state.in_(states))
     if channels is not None:
@@ -238,14 +262,19 @@ def listing(
         query = query.where(or_(outbox.c.person == to, outbox.c.destination == to))
     if since is not None:
         query = query.where(outbox.c.due_at >= since)
-    about = [recommendations.c.dossier == customer] if customer is not None else []
-    about += [recommendations.c.rule == rule] if rule is not None else []
-    if about:
-        named = select(digest_items.c.recommendation).where(digest_items.c.digest == outbox.c.id).correlate(outbox)
-        is_about = or_(recommendations.c.id == outbox.c.recommendation, recommendations.c.id.in_(named))
-        query = query.where(exists().where(is_about, *about))
+    named = [recommendations.c.dossier == customer] if customer is not None else []
+    named += [recommendations.c.rule == rule] if rule is not None else []
+    named += [visible(recommendations.c.dossier, owners)] if owners is not None else []
+    if named:
+        query = query.where(outbox.c.id.in_(about(*named)))
     with db.read() as connection:
         return [from_row(row) for row in connection.execute(query)]
+
+
+def about(*which: ColumnElement[bool]) -> CompoundSelect[int]:
+    """The numbers of the deliveries about these recommendations, digests that name one included."""
+    single = select(outbox.c.id).join_from(outbox, recommendations).where(*which)
+    return single.union(select(digest_items.c.digest).join_from(digest_items, recommendations).where(*which))
 
 
 def digest_of(db: Database, recommendation: str, *, person: str, since: datetime) -> tuple[int, HeldBack] | None:
@@ -297,6 +326,7 @@ def queue(connection: Connection, deliveries: Collection[NewDelivery]) -> None:
     """Queue each occasion once. One that was cancelled unsent is queued afresh: a reminder snoozed a second time."""
     wanted = [delivery.recommendation for delivery in deliveries]
     known = set(connection.scalars(select(recommendations.c.id).where(among(recommendations.c.id, wanted))))
+    here = _here(connection, {delivery.person for delivery in deliveries})
     rows = [
         {
             "key": delivery.key,
@@ -315,7 +345,8 @@ def queue(connection: Connection, deliveries: Collection[NewDelivery]) -> None:
             "trace": delivery.trace,
         }
         for delivery in deliveries
-        if delivery.recommendation in known  # else the episode runs under another id, which has its own deliveries
+        if delivery.person in here  # else they left meanwhile
+        and delivery.recommendation in known  # else the episode runs under another id, which has its own deliveries
     ]
     if rows:
         into = insert(connection, outbox)
@@ -330,6 +361,13 @@ def queue(connection: Connection, deliveries: Collection[NewDelivery]) -> None:
             ),
             rows,
         )
+
+
+def _here(connection: Connection, persons: Collection[str]) -> set[str]:
+    """Those of these people who are known, and bare addresses. Nobody can be removed before the transaction ends."""
+    query = select(people.c.id).where(among(people.c.id, sorted(persons))).order_by(people.c.id)
+    named = connection.scalars(query.with_for_update(read=True, key_share=True)).all()
+    return {*named, *(person for person in persons if "@" in person)}
 
 
 def cancel(connection: Connection, closed: Sequence[str]) -> None:

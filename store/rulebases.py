@@ -10,6 +10,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, insert, select, update
 
 from domain.record import CUSTOMER
+from store import audit
+from store.audit import NewEntry
 from store.dialects import among
 from store.due import woken
 from store.session import Database
@@ -25,7 +27,15 @@ class Published:
     published_at: datetime
 
 
-def publish(db: Database, *, hash: str, rules: Mapping[str, str], kinds: Collection[str], now: datetime) -> Published:
+def publish(
+    db: Database,
+    *,
+    hash: str,
+    rules: Mapping[str, str],
+    kinds: Collection[str],
+    now: datetime,
+    source: str = "service",
+) -> Published:
     """Make a rule base live. `rules` holds each rule's own hash; a changed one gets the next version.
 
     Every customer with a record of these kinds becomes due (`customer` means all of them), and every one with a
@@ -46,7 +56,16 @@ def publish(db: Database, *, hash: str, rules: Mapping[str, str], kinds: Collect
         ]
         if changed:
             connection.execute(insert(rule_versions), changed)
-        _wake(connection, kinds, withdrawn=known.keys() - rules.keys(), now=now)
+        gone = known.keys() - rules.keys()
+        entry = NewEntry(
+            action="rulebase.published",
+            kind="rulebase",
+            subject=hash,
+            before=live and {"rulebase": live.hash},
+            after={"rules": {row["rule"]: row["version"] for row in changed}, "without": sorted(gone)},
+        )
+        audit.note(connection, [entry], source=source, at=now)
+        _wake(connection, kinds, withdrawn=gone, now=now)
         live = _live(connection)
         assert live is not None  # the row above
         return live

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -35,6 +36,8 @@ class Database:
     """An open database. Closed by `close()` or at the end of a `with`; safe to share between threads."""
 
     engine: Engine
+    turn: Lock = field(default_factory=Lock, repr=False, compare=False)
+    """SQLite has one writer. Those of this process wait in line here: its own way is to look again now and then."""
 
     @classmethod
     def connect(cls, url: str) -> Database:
@@ -58,7 +61,8 @@ class Database:
         `durable`: on the disk before the block ends, even if the power fails then. PostgreSQL always is.
         """
         synchronous = f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}"
-        with self._transaction({"sqlite_begin": (synchronous, "BEGIN IMMEDIATE")}) as connection:
+        in_line = self.turn if self.engine.dialect.name == "sqlite" else nullcontext()
+        with in_line, self._transaction({"sqlite_begin": (synchronous, "BEGIN IMMEDIATE")}) as connection:
             yield connection
 
     @contextmanager

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from sqlalchemy import delete, select
 
+from store import audit
+from store.audit import NewEntry
 from store.dialects import among, insert
 from store.session import Database
 from store.tables import AnyRow, suppressions
@@ -31,8 +33,11 @@ class Suppression:
     delivery: int | None = None
 
 
-def add(db: Database, suppression: Suppression) -> bool:
-    """False: it was suppressed before, and what was said then stays, unless a reader says it after a server did."""
+def add(db: Database, suppression: Suppression, *, source: str) -> bool:
+    """False: it was suppressed before, and what was said then stays, unless a reader says it after a server did.
+
+    `source`: who says it, as the audit names it.
+    """
     row = {name: getattr(suppression, name) for name in NAMES} | {"address": suppression.address.casefold()}
     with db.begin() as connection:
         into = insert(connection, suppressions)
@@ -41,14 +46,28 @@ def add(db: Database, suppression: Suppression) -> bool:
             set_=dict(into.excluded),
             where=(suppressions.c.reason == Why.BOUNCED) & (into.excluded.reason != Why.BOUNCED),
         )
-        return connection.scalar(said_by_a_reader.returning(suppressions.c.address), row) is not None
+        added = connection.scalar(said_by_a_reader.returning(suppressions.c.address), row) is not None
+        if added:
+            why = {"reason": suppression.reason.value, "detail": suppression.detail, "delivery": suppression.delivery}
+            entry = NewEntry(action="suppression.added", kind="suppression", subject=row["address"], after=why)
+            audit.note(connection, [entry], source=source, at=suppression.since)
+        return added
 
 
-def lift(db: Database, address: str) -> bool:
+def lift(db: Database, address: str, *, now: datetime, source: str) -> bool:
     """Send to it again. False: it was not suppressed."""
+    gone = delete(suppressions).where(suppressions.c.address == address.casefold()).returning(suppressions.c.reason)
     with db.begin() as connection:
-        gone = connection.execute(delete(suppressions).where(suppressions.c.address == address.casefold()))
-        return gone.rowcount == 1
+        reason = connection.scalar(gone)
+        if reason is not None:
+            entry = NewEntry(
+                action="suppression.lifted",
+                kind="suppression",
+                subject=address.casefold(),
+                before={"reason": reason},
+            )
+            audit.note(connection, [entry], source=source, at=now)
+        return reason is not None
 
 
 def of(db: Database, addresses: Iterable[str]) -> dict[str, Suppression]:

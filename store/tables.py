@@ -10,8 +10,10 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Date,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -60,6 +62,16 @@ class Instant(TypeDecorator[datetime]):
 
 # SQLite numbers rows by itself only for a key of type INTEGER.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
+# Sorted as SQLite sorts all text, so that texts with the same beginning stand together.
+ByCodePoint = Text().with_variant(Text(collation="C"), "postgresql")
+
+NAME_CHARACTERS = 100  # an index holds no text of any length
+
+
+def folded(name: object) -> str | None:
+    """A name as it is searched for, whoever writes it how; None: there is none."""
+    return str(name)[:NAME_CHARACTERS].casefold() if name else None
+
 
 metadata = MetaData(
     naming_convention={
@@ -98,7 +110,7 @@ _partial("ix_customers_leased", customers.c.lease_until, where=customers.c.lease
 _partial("ix_customers_failed", customers.c.failed_at, where=customers.c.failed_at.is_not(None))
 
 # `fields` is canonical JSON as text: equal fields are equal strings, on every database. `owner` is one of them, apart
-# so that one finds whose customers these are.
+# so that one finds whose customers these are. `name`: of a record that has no customer, folded to be searched for.
 records = Table(
     "records",
     metadata,
@@ -109,8 +121,10 @@ records = Table(
     Column("fields", Text, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("owner", Text),
+    Column("name", ByCodePoint),
 )
 _partial("ix_records_owner", records.c.owner, where=records.c.owner.is_not(None))
+_partial("ix_records_name", records.c.name, where=records.c.name.is_not(None))
 
 # Every write as the dossier saw it. No fields: the record left the dossier, deleted or moved to another.
 record_history = Table(
@@ -161,7 +175,8 @@ suppressions = Table(
     Column("delivery", BigInteger),
 )
 
-# `advice` is JSON: it is read and written whole. `team` and `product` are of it, apart so that they can be asked for.
+# `advice` is JSON: it is read and written whole. What stands after `missed` is of it, apart so that it can be asked for
+# and sorted by: without a date `due` is the last day there is, without an amount `worth` is 0.
 recommendations = Table(
     "recommendations",
     metadata,
@@ -182,8 +197,14 @@ recommendations = Table(
     Column("missed", Boolean, nullable=False),
     Column("team", Text),
     Column("product", Text),
+    Column("verdict", Text, nullable=False),
+    Column("worth", Double, nullable=False),
+    Column("due", Date, nullable=False),
+    Column("held_back", Boolean, nullable=False),
 )
 Index("ix_recommendations_state_opened_at", recommendations.c.state, recommendations.c.opened_at)
+Index("ix_recommendations_state_worth_id", recommendations.c.state, recommendations.c.worth, recommendations.c.id)
+Index("ix_recommendations_state_due_id", recommendations.c.state, recommendations.c.due, recommendations.c.id)
 _partial(
     "uq_recommendations_running",  # one running episode per rule and subject
     recommendations.c.dossier,
@@ -192,6 +213,16 @@ _partial(
     recommendations.c.subject_id,
     where=recommendations.c.ended_at.is_(None),
     unique=True,
+)
+
+# To whom each recommendation speaks.
+addressees = Table(
+    "addressees",
+    metadata,
+    Column("person", Text, primary_key=True),
+    Column(
+        "recommendation", Text, ForeignKey(recommendations.c.id, ondelete="CASCADE"), primary_key=True, index=True
+    ),
 )
 
 outbox = Table(
@@ -229,6 +260,7 @@ _partial("ix_outbox_underway", outbox.c.person, where=UNDERWAY)
 _partial("ix_outbox_queued", outbox.c.due_at, outbox.c.id, where=outbox.c.state == "queued")
 Index("ix_outbox_person_sent_at", outbox.c.person, outbox.c.sent_at)
 _partial("ix_outbox_held", outbox.c.lease_until, where=outbox.c.lease_until.is_not(None))
+_partial("ix_outbox_body", outbox.c.due_at, where=outbox.c.body.is_not(None))  # what is to be emptied one day
 
 # What a digest names, and why it stands there.
 digest_items = Table(
@@ -293,6 +325,7 @@ events = Table(
     Column("product", Text),
     Column("data", Text, nullable=False),
 )
+_partial("ix_events_recommendation", events.c.recommendation, where=events.c.customer.is_(None))
 
 # Who is told what. `types`, `tags`, `teams` and `products` are JSON lists, an empty one asks for all; `secrets` are
 # sealed. `failing_since` is when its unbroken failure began; the breaker holds everything back until `open_until`.
@@ -346,11 +379,17 @@ _partial(
     webhook_deliveries.c.due_at,
     where=webhook_deliveries.c.state == "ready",
 )
-_partial("ix_webhook_deliveries_held", webhook_deliveries.c.lease_until, where=webhook_deliveries.c.state == "leased")
+_partial(
+    "ix_webhook_deliveries_held",
+    webhook_deliveries.c.subscription,
+    webhook_deliveries.c.lease_until,
+    where=webhook_deliveries.c.state == "leased",
+)
 _partial(  # what still has to go before a later event about the same customer
     "ix_webhook_deliveries_customer",
     webhook_deliveries.c.subscription,
     webhook_deliveries.c.customer,
+    webhook_deliveries.c.event,
     where=text("state IN ('ready', 'leased')"),
 )
 Index("ix_webhook_deliveries_subscription_id", webhook_deliveries.c.subscription, webhook_deliveries.c.id)
@@ -440,6 +479,7 @@ audit = Table(
     Column("erased_at", Instant),
 )
 Index("ix_audit_kind_subject", audit.c.kind, audit.c.subject)
+Index("ix_audit_source", audit.c.source)
 
 audit_chain = Table(
     "audit_chain",

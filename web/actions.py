@@ -20,11 +20,12 @@ from domain.recommendation import State
 from web.forms import Fields, first, read_fields
 from web.pages import page
 from web.pressing import (
-    PRESSABLE,
     SNOOZES,
     Answer,
     Reason,
+    accepts,
     can_take_back,
+    is_pressable,
     is_settled,
     lacks_reason,
     settle,
@@ -60,7 +61,7 @@ def show(visit: SignedLink, fresh: str | None = None) -> HTMLResponse:
 @router.post("/r/{token}")
 def press(visit: SignedLink, fields: Annotated[Fields, Depends(read_fields)]) -> Response:
     """The button of a page was pressed."""
-    if visit.link not in PRESSABLE:
+    if not is_pressable(visit):
         raise Trouble(TroubleKind.LOST)
     if "undo" in fields:
         take_back(visit)
@@ -97,6 +98,7 @@ def _form(visit: Visit, answer: Answer, *, missing: bool = False) -> HTMLRespons
         until=_moment(visit, snooze_end(visit)) if visit.link in SNOOZES else None,
         snoozed_until=_snoozed_until(visit),
         site=_site(visit.recommendation.advice.do),
+        accepts=accepts(visit),
     )
 
 

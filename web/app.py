@@ -1,19 +1,19 @@
-"""The web application: the API, the pages behind links, buttons in chats, the stylesheet, and a health check."""
+"""The web application: the API, the pages behind links, buttons in chats, the stylesheet, health and figures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.responses import FileResponse
 
-from store import people
-from store.session import StoreUnavailable
-from web import actions, chat, trouble, wishes
+from web import actions, chat, oidc, signing_in, trouble, vitals, wishes
 from web.api.app import PREFIX, create_api
+from web.api.problems import Problem
 from web.headers import SecurityHeaders
+from web.observed import Observed
 from web.security import public
-from web.services import Services, services_of
+from web.services import Services
 
 STATIC = Path(__file__).parent / "static"
 
@@ -30,23 +30,20 @@ def icon() -> FileResponse:
     return FileResponse(STATIC / "icon.svg")
 
 
-@router.api_route("/healthz", methods=["GET", "HEAD"])
-def health(request: Request) -> JSONResponse:
-    try:
-        people.load(services_of(request).db)
-    except StoreUnavailable:
-        return JSONResponse({"status": "the store cannot be reached"}, status_code=503)
-    return JSONResponse({"status": "ok"})
-
-
 def create_app(services: Services) -> FastAPI:
     app = FastAPI(title="Relance", openapi_url=None)
     app.state.services = services
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Observed, watch=services.watch)
     trouble.install(app)
+    app.add_exception_handler(Problem, vitals.on_problem)
+    app.include_router(vitals.router)
     app.include_router(router)
     app.include_router(actions.router)
     app.include_router(wishes.router)
+    app.include_router(signing_in.router)
+    if services.provider:
+        app.include_router(oidc.router)
     if services.slack_signing_secret:
         app.include_router(chat.slack)
     if services.mattermost_keys:

@@ -12,7 +12,7 @@ HEADERS: Mapping[str, str] = {
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     ),
-    "Referrer-Policy": "no-referrer",  # the address is the credential: no other site may learn it
+    "Referrer-Policy": "same-origin",  # the address is the credential: no other site may learn it
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex, nofollow",

@@ -11,9 +11,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from domain.calendar import Calendar, Span, Unit
-from domain.delivery import Link, NewDelivery
-from domain.recommendation import Act, Recommendation, State
+from domain.delivery import Link
+from domain.recommendation import State
 from store import recommendations
+from web.acting import Doer
 from web.security import Visit
 
 SNOOZES: Mapping[Link, Span] = {
@@ -22,6 +23,7 @@ SNOOZES: Mapping[Link, Span] = {
     Link.SNOOZE_1_WEEK: Span(count=1, unit=Unit.WEEKS),
 }
 PRESSABLE = frozenset({Link.DONE, Link.DISMISS, *SNOOZES})
+TO_ANOTHER_SYSTEM = "webhook "  # the actions that a press takes: all that is left to do is done elsewhere
 
 
 class Reason(StrEnum):
@@ -48,6 +50,15 @@ class Answer:
         return ": ".join(part for part in (self.reason, self.text) if part)
 
 
+def accepts(visit: Visit) -> bool:
+    """Pressing takes the next best action."""
+    return visit.link is Link.ACT and (visit.recommendation.advice.do or "").startswith(TO_ANOTHER_SYSTEM)
+
+
+def is_pressable(visit: Visit) -> bool:
+    return visit.link in PRESSABLE or accepts(visit)
+
+
 def lacks_reason(visit: Visit, answer: Answer) -> bool:
     """A dismissal would change something, and says not why."""
     return visit.link is Link.DISMISS and not answer.why_not and not is_settled(visit)
@@ -57,40 +68,32 @@ def settle(visit: Visit, answer: Answer) -> bool:
     """Make the change. False: there was nothing left to change, or someone else was faster."""
     if is_settled(visit):
         return False
-    act, after, deliveries = _change(visit, answer)
-    return recommendations.act(
-        visit.services.db,
-        visit.recommendation,
-        after,
-        act=act,
-        by=visit.person.id,
-        source=visit.source,
-        deliveries=deliveries,
-        now=visit.now,
-    )
+    doer, current = _doer(visit), visit.recommendation
+    match visit.link:
+        case Link.ACT:
+            return doer.accept(current, note=answer.note)
+        case Link.DONE:
+            return doer.done(current, note=answer.note)
+        case Link.DISMISS:
+            return doer.dismiss(current, reason=answer.why_not)
+        case _:
+            return doer.snooze(current, until=snooze_end(visit), remind=[(visit.person.id, visit.person.email)])
 
 
 def take_back(visit: Visit) -> None:
-    """Open again what this person closed, with all that is still to come; nothing where that is no longer possible."""
+    """Open again what this person closed; nothing where that is no longer possible."""
     if can_take_back(visit):
-        closed, reopened = visit.recommendation, visit.recommendation.reopen()
-        planned = visit.services.followups(reopened, visit.now)
-        recommendations.act(
-            visit.services.db,
-            closed,
-            reopened,
-            act=Act.REOPEN,
-            by=visit.person.id,
-            source=visit.source,
-            followups=planned,
-            now=visit.now,
-        )
+        _doer(visit).reopen(visit.recommendation)
+
+
+def _doer(visit: Visit) -> Doer:
+    return Doer(services=visit.services, by=visit.person.id, source=visit.source, now=visit.now)
 
 
 def can_take_back(visit: Visit) -> bool:
     closed = visit.recommendation
     by_a_press = closed.state in (State.DONE, State.DISMISSED) and closed.closed_by == visit.person.id
-    return by_a_press and closed.ended_at is None and visit.link in PRESSABLE
+    return by_a_press and closed.ended_at is None and is_pressable(visit)
 
 
 def is_settled(visit: Visit) -> bool:
@@ -143,26 +146,3 @@ def _closed(visit: Visit, *, fresh: bool) -> str:
     if closed.closed_by != visit.person.id:
         return f"{closed.state}.other"
     return f"{closed.state}.{'fresh' if fresh else 'you'}"
-
-
-def _change(visit: Visit, answer: Answer) -> tuple[Act, Recommendation, tuple[NewDelivery, ...]]:
-    current = visit.recommendation
-    match visit.link:
-        case Link.DONE:
-            return Act.DONE, current.done(by=visit.person.id, at=visit.now, note=answer.note or None), ()
-        case Link.DISMISS:
-            return Act.DISMISS, current.dismiss(by=visit.person.id, at=visit.now, reason=answer.why_not), ()
-        case _:
-            until = snooze_end(visit)
-            return Act.SNOOZE, current.snooze(until=until, at=visit.now), (_reminder_at(until, visit),)
-
-
-def _reminder_at(until: datetime, visit: Visit) -> NewDelivery:
-    return NewDelivery(
-        recommendation=visit.recommendation.id,
-        person=visit.person.id,
-        destination=visit.person.email,
-        # Minutes since 1970: one message for one end of a snooze, apart from the first reminders 1, 2, 3.
-        occurrence=int(until.timestamp()) // 60,
-        due_at=until,
-    )

@@ -73,6 +73,11 @@ class PersonalVisit:
     reader: Reader
     now: datetime
 
+    @property
+    def source(self) -> str:
+        """Who writes, as history and audit name it."""
+        return f"link:{self.person.id}"
+
 
 def public() -> None:
     """Anyone may use the route: it says nothing about customers or people."""
@@ -87,6 +92,7 @@ def signed_link(request: Request, token: str, wanted: Annotated[Link | None, Que
     services = services_of(request)
     now = services.clock()
     opened = open_link(services, token, now=now)
+    request.state.source = f"link:{opened.person}"
     link = wanted or opened.link
     if link not in OPENS[opened.link]:
         raise Trouble(TroubleKind.LOST)
@@ -111,6 +117,7 @@ def personal_link(
         raise Trouble(TroubleKind.LOST) from None
     except Expired as expired:
         raise _expired(services, expired) from None
+    request.state.source = f"link:{opened.person}"
     link = wanted or opened.link
     if link not in OPENS_PERSONAL[opened.link]:
         raise Trouble(TroubleKind.LOST)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Protocol, cast
 from zoneinfo import ZoneInfo
 
+from domain.access import IdentityProvider
 from domain.followup import NewFollowUp
 from domain.recommendation import Recommendation
+from domain.watch import Watch
 from notifiers.links import Links
+from rules.mapping import Finding
 from rules.rulebase import RuleBase
 from store.session import Database
 
@@ -61,6 +65,34 @@ class LiveRule:
     tags: tuple[str, ...] = ()
 
 
+class Taken(Protocol):
+    """What became of rows that were posted. `written`: for each kind, how many were new, changed, unchanged."""
+
+    @property
+    def rejected(self) -> int: ...
+    @property
+    def written(self) -> dict[str, dict[str, int]]: ...
+    @property
+    def findings(self) -> Sequence[Finding]: ...
+
+
+class Take(Protocol):
+    def __call__(self, db: Database, rows: Sequence[object], /, *, source: str, now: datetime, trace: str) -> Taken: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """Another system that posts. `take`: its rows into the store; `rows`: where they are in what it posts.
+
+    `secret` signs its bodies: as Standard Webhooks say, or in a header of this name.
+    """
+
+    take: Take
+    rows: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    header: str | None = None
+
+
 def _nothing() -> None: ...
 
 
@@ -80,8 +112,19 @@ class Services:
     recommendation that is opened again. `rules`: those that people may mute, in a language. `base`: the rules that
     are live here. `wrote`: told after a write, so that nobody waits for the next tick.
 
+    `packs`: where those rules come from, for others to be stacked on. `nobody`: who gets what belongs to nobody.
+    `trying`: held by whoever tries rules, which takes its time. `stopping` is set before the server ends, for answers
+    that would not end by themselves.
+
     `slack_signing_secret` and `mattermost_keys`: what presses in these chats are verified with; without them there is
     no address for presses. `outgoing`: how an answer to a press reaches Slack; None: as any message would.
+
+    `inbound`: the systems that post, by name.
+
+    `watch` is told of requests; `metrics` gives the figures, as Prometheus reads them; `last_tick`: when the worker here
+    last looked for customers that are due; None: there is none.
+
+    `keys` sign the cookies of those who sign in, at `base_url`. `provider`: who vouches for them, if anybody does.
     """
 
     clock: Callable[[], datetime]
@@ -94,9 +137,20 @@ class Services:
     wrote: Callable[[], None] = _nothing
     followups: Callable[[Recommendation, datetime], Sequence[NewFollowUp]] = _plans_nothing
     rules: Callable[[str], Sequence[LiveRule]] = _no_rules
+    packs: Sequence[str] = ()
+    nobody: str | None = None
+    trying: Lock = field(default_factory=Lock)
+    stopping: Event = field(default_factory=Event)
     slack_signing_secret: str | None = field(default=None, repr=False)
     mattermost_keys: Sequence[str] = field(default=(), repr=False)
     outgoing: Outgoing | None = None
+    inbound: Mapping[str, Inbound] = field(default_factory=dict[str, Inbound])
+    keys: Sequence[str] = field(default=(), repr=False)
+    base_url: str = ""
+    provider: IdentityProvider | None = None
+    watch: Watch = field(default_factory=Watch)
+    metrics: Callable[[], bytes] = bytes
+    last_tick: Callable[[], datetime | None] | None = None
 
 
 def services_of(request: Request) -> Services:

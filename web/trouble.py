@@ -28,6 +28,9 @@ class TroubleKind(StrEnum):
     EXPIRED = "expired"
     GONE = "gone"
     STRANGER = "stranger"
+    STALE = "stale"  # a form that was not filled in here, or by somebody who is no longer signed in so
+    NO_ACCOUNT = "no-account"
+    SIGN_IN_FAILED = "sign-in-failed"
     TOO_LONG = "too-long"
     BUSY = "busy"
     FAILED = "failed"
@@ -38,6 +41,9 @@ STATUS: Mapping[TroubleKind, int] = {
     TroubleKind.EXPIRED: 410,
     TroubleKind.GONE: 410,
     TroubleKind.STRANGER: 403,
+    TroubleKind.STALE: 403,
+    TroubleKind.NO_ACCOUNT: 403,
+    TroubleKind.SIGN_IN_FAILED: 403,
     TroubleKind.TOO_LONG: 413,
     TroubleKind.BUSY: 503,
     TroubleKind.FAILED: 500,

@@ -154,7 +154,7 @@ def _pause_until(visit: PersonalVisit, day: date) -> None:
 
 
 def _wish(visit: PersonalVisit, wishes: Wishes) -> None:
-    people.wish(visit.services.db, visit.person.id, wishes, now=visit.now)
+    people.wish(visit.services.db, visit.person.id, wishes, now=visit.now, source=visit.source)
 
 
 def _day(visit: PersonalVisit, at: datetime) -> str:
@@ -190,13 +190,14 @@ def _unsubscribe(visit: PersonalVisit, fresh: bool) -> HTMLResponse:
 
 
 def _stop(visit: PersonalVisit, _: Fields) -> None:
-    suppressions.add(visit.services.db, Suppression(address=visit.address, reason=Why.UNSUBSCRIBED, since=visit.now))
+    suppression = Suppression(address=visit.address, reason=Why.UNSUBSCRIBED, since=visit.now)
+    suppressions.add(visit.services.db, suppression, source=visit.source)
 
 
 def _start_again(visit: PersonalVisit, _: Fields) -> None:
     suppressed = _suppression(visit)
     if suppressed is not None and suppressed.reason in BY_THE_READER:
-        suppressions.lift(visit.services.db, visit.address)
+        suppressions.lift(visit.services.db, visit.address, now=visit.now, source=visit.source)
 
 
 def _suppression(visit: PersonalVisit) -> Suppression | None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_skeleton, format_time
 
+from web.words_of_access import ACCESS
 from web.words_of_wishes import WISHES
 
 NO_BREAK_SPACE = "\u00a0"
@@ -345,6 +346,7 @@ WORDS: Mapping[str, Words] = {
         "Il messaggio non contiene questa parte.",
     ),
     **WISHES,
+    **ACCESS,
 }
 
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from app.cli import delivering, files, previewing, rules, running, storing
+from app.cli import auditing, delivering, describing, files, previewing, rules, running, sources, storing, users
 
 app = typer.Typer(
     name="relance",
@@ -28,7 +28,12 @@ app.command(name="worker")(running.worker)
 app.command(name="doctor")(running.doctor)
 app.command(name="preview")(previewing.preview)
 app.command(name="send-test")(previewing.send_test)
+app.command(name="openapi")(describing.openapi)
 app.add_typer(delivering.deliveries, name="deliveries")
+app.add_typer(sources.sources, name="sources")
+app.add_typer(auditing.audit, name="audit")
+app.add_typer(users.users, name="users")
+app.add_typer(users.tokens, name="tokens")
 
 
 @app.callback()

@@ -138,14 +138,15 @@ def suppressed(
     as_json: AsJson = False,
 ) -> None:
     """Addresses that nothing is sent to any more, and why."""
-    from app.cli.reasons import suppression_row, why_suppressed
+    from app.cli.reasons import suppression_row
     from app.settings import load_settings
-    from app.wiring import open_store
+    from app.wiring import open_store, utc_now
     from store import suppressions
+    from store.resending import why_suppressed
 
     with open_store(load_settings()) as store:
         if lift is not None:
-            if not suppressions.lift(store, lift):
+            if not suppressions.lift(store, lift, now=utc_now(), source="command line"):
                 raise CommandError(f"{lift} is not suppressed")
             say(f"mail goes to {lift} again")
             return

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from app.cli.files import dossiers_of
-from app.cli.output import CommandError, moment, plain, print_json, say
+from app.cli.output import CommandError, moment, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from app.cli.telling import AsWritten
-    from domain.calendar import At
     from domain.person import People
-    from domain.record import Dossier, RecordRef
-    from rules.explain import Explainer, Origin, Reason, Related
-    from rules.rule import Reach, Rule
+    from domain.record import Dossier
+    from rules.examine import Subject
+    from rules.explain import Origin, Reason, Related
+    from rules.rule import Rule
     from rules.rulebase import Decision, RuleBase
+    from rules.telling import AsWritten
 
-SHOWN = 10  # records behind one condition
 MARKS = {True: "✓", False: "✗"}
 
 Document: TypeAlias = dict[str, Any]
@@ -48,11 +46,13 @@ def explain(
     With each value, the records and derived fields behind it, the moment at which time alone changes the outcome, whom
     it reaches and what holds it back.
     """
-    from app.cli.telling import SAYS, telling
     from app.settings import load_settings
     from app.wiring import utc_now
+    from rules.examine import NoSubject, document, subjects
     from rules.loader import load
+    from rules.plain import plain
     from rules.problems import unknown
+    from rules.telling import SAYS, telling
 
     if lang is not None and lang not in SAYS:
         raise CommandError(f'--lang "{lang}": there are words in {" and ".join(SAYS)}')
@@ -68,19 +68,22 @@ def explain(
     else:
         dossier, people = _dossier(customer, dossiers)
         decision = rulebase.decide(dossier, now=now, people=people)
-        subjects = list(_subjects(rulebase, found, decision, subject))
+        try:
+            examined = list(subjects(rulebase, found, decision, subject))
+        except NoSubject as none:
+            raise CommandError(str(none)) from None
         if as_json:
-            document = [_document(s, telling(rulebase, s.at, lang)) for s in subjects]
-            print_json({"schema": 1, "now": now, "rule": rule, "customer": customer, "subjects": document})
+            documents = [document(s, telling(rulebase, s.at, lang), plain) for s in examined]
+            print_json({"schema": 1, "now": now, "rule": rule, "customer": customer, "subjects": documents})
         else:
-            _print(rulebase, found, decision, subjects, lang)
+            _print(rulebase, found, decision, examined, lang)
 
 
 def _print_sentences(rulebase: RuleBase, rule: Rule, languages: Sequence[str], *, now: datetime, as_json: bool) -> None:
-    from app.cli.telling import telling
     from domain.calendar import At
     from rules.rule import in_language
     from rules.sentence import sentence
+    from rules.telling import telling
 
     at = At.of(now, rulebase.office)
     sentences = {lang: sentence(rule, telling(rulebase, at, lang).wording) for lang in languages}
@@ -112,130 +115,11 @@ def _dossier(customer: str, file: str | None) -> tuple[Dossier, People]:
         return found, people.load(store)
 
 
-# --- what is known of a subject ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
-    """A rule and one record it is about, with everything there is to say of them."""
-
-    rule: Rule
-    ref: RecordRef
-    at: At
-    holds: bool
-    flips_at: datetime | None
-    reach: Reach
-    to: tuple[str, ...]
-    held_back_by: tuple[str, ...]
-    explainer: Explainer
-    reasons: tuple[Reason, ...]
-
-
-def _subjects(rulebase: RuleBase, rule: Rule, decision: Decision, only: str | None) -> Iterator[_Subject]:
-    from domain.recommendation import Match
-    from domain.record import RecordRef
-    from rules.explain import Explainer
-
-    facts = decision.facts
-    of_kind = facts.of.get(rule.subject, ())
-    ids = [str(fact["id"]) for fact in of_kind]
-    if only is not None and only not in ids:
-        raise CommandError(f"{decision.dossier} has no {rule.subject} {only}; it has {', '.join(ids) or 'none'}")
-    for id_, this in zip(ids, of_kind, strict=True):
-        if only in (None, id_):
-            match = Match(rule=rule.id, subject=RecordRef(kind=rule.subject, id=id_))
-            explainer = Explainer(rule=rule, this=this, facts=facts, horizon=rulebase.horizon)
-            held = rulebase.held_back({*decision.matches, match}, decision.limited)
-            yield _Subject(
-                rule=rule,
-                ref=match.subject,
-                at=facts.at,
-                holds=match in decision.matches,
-                flips_at=rulebase.next_flip(match, facts),
-                reach=rule.reach(this, facts),
-                to=rulebase.recipients(match, facts),
-                held_back_by=held.get(match, ()),
-                explainer=explainer,
-                reasons=tuple(explainer.reasons()),
-            )
-
-
-# --- as a document ---
-
-
-def _document(subject: _Subject, saying: AsWritten) -> Document:
-    local = subject.at.calendar.local
-    return {
-        "subject": _ref(subject.ref),
-        "holds": subject.holds,
-        "flips_at": None if subject.flips_at is None else local(subject.flips_at),
-        "reach": subject.reach,
-        "to": subject.to,
-        "held_back_by": subject.held_back_by,
-        "conditions": [_condition(subject, reason, saying) for reason in subject.reasons],
-    }
-
-
-def _condition(subject: _Subject, reason: Reason, saying: AsWritten) -> Document:
-    from rules.rule import Condition
-
-    until = None if reason.until is None else subject.at.calendar.local(reason.until)
-    document = {
-        "condition": saying.reason(reason),
-        "part": reason.part,
-        **({} if reason.alternative is None else {"alternative": reason.alternative}),
-        "value": plain(reason.value),
-        "holds": reason.holds,
-        "until": until,
-    }
-    if isinstance(reason.about, Condition):
-        return {**document, "origin": _origin(subject.explainer.origin(reason.about), saying)}
-    found = subject.explainer.found(reason.about)
-    nearest = subject.explainer.nearest(reason)
-    return {
-        **document,
-        "records": [_related(record, saying) for record in found[:SHOWN]],
-        "more": max(0, len(found) - SHOWN),
-        "nearest": None if nearest is None else _related(nearest, saying),
-    }
-
-
-def _related(related: Related, saying: AsWritten) -> Document:
-    checks = [
-        {
-            "condition": saying.check(check),
-            "value": plain(check.value),
-            "holds": check.holds,
-            "origin": _origin(check.origin, saying),
-        }
-        for check in related.checks
-    ]
-    return {**_ref(related.ref), "conditions": checks}
-
-
-def _origin(origin: Origin | None, saying: AsWritten) -> Document | None:
-    if origin is None:
-        return None
-    return {
-        "field": ".".join(origin.field),
-        "by": saying.by(origin),
-        "parts": [
-            {"of": saying.part(part), "value": plain(part.value), "origin": _origin(part.origin, saying)}
-            for part in origin.parts[:SHOWN]
-        ],
-        "more": max(0, len(origin.parts) - SHOWN),
-    }
-
-
-def _ref(ref: RecordRef) -> Document:
-    return {"kind": ref.kind, "id": ref.id}
-
-
 # --- as lines ---
 
 
-def _print(rulebase: RuleBase, rule: Rule, decision: Decision, subjects: list[_Subject], lang: str | None) -> None:
-    from app.cli.telling import telling
+def _print(rulebase: RuleBase, rule: Rule, decision: Decision, subjects: list[Subject], lang: str | None) -> None:
+    from rules.telling import telling
 
     saying = telling(rulebase, decision.facts.at, lang)
     if not subjects:
@@ -247,7 +131,7 @@ def _print(rulebase: RuleBase, rule: Rule, decision: Decision, subjects: list[_S
             say(f"{'  ' * depth}{text}")
 
 
-def _lines(subject: _Subject, saying: AsWritten) -> Iterator[Line]:
+def _lines(subject: Subject, saying: AsWritten) -> Iterator[Line]:
     from rules.explain import first_failing
 
     told: list[Origin] = []
@@ -266,13 +150,13 @@ def _lines(subject: _Subject, saying: AsWritten) -> Iterator[Line]:
         yield 1, saying.says[held].format(", ".join(subject.held_back_by))
 
 
-def _flip(subject: _Subject, saying: AsWritten) -> str:
+def _flip(subject: Subject, saying: AsWritten) -> str:
     if subject.flips_at is None:
         return saying.says["never"]
     return saying.says["would stop" if subject.holds else "would fire"].format(saying.day_or_moment(subject.flips_at))
 
 
-def _reach(subject: _Subject, saying: AsWritten) -> str:
+def _reach(subject: Subject, saying: AsWritten) -> str:
     from rules.rule import Reach
 
     goes = "goes" if subject.reach is Reach.LIVE and subject.holds else "would go"
@@ -280,8 +164,9 @@ def _reach(subject: _Subject, saying: AsWritten) -> str:
     return to if subject.reach is Reach.LIVE else saying.says[subject.reach].format(to)
 
 
-def _behind(subject: _Subject, reason: Reason, saying: AsWritten, told: list[Origin]) -> Iterator[Line]:
+def _behind(subject: Subject, reason: Reason, saying: AsWritten, told: list[Origin]) -> Iterator[Line]:
     """What lies behind one condition: where its value comes from, or the records it was read for."""
+    from rules.examine import SHOWN
     from rules.rule import Condition
 
     if isinstance(reason.about, Condition):
@@ -306,6 +191,8 @@ def _related_lines(title: str, related: Related, saying: AsWritten, told: list[O
 
 def _origin_lines(depth: int, origin: Origin | None, saying: AsWritten, told: list[Origin]) -> Iterator[Line]:
     """Each origin is told once; `told` keeps which."""
+    from rules.examine import SHOWN
+
     if origin is None:
         return
     if origin in told:
@@ -321,5 +208,7 @@ def _origin_lines(depth: int, origin: Origin | None, saying: AsWritten, told: li
 
 
 def _more(depth: int, count: int, saying: AsWritten) -> Iterator[Line]:
+    from rules.examine import SHOWN
+
     if count > SHOWN:
         yield depth, saying.says["more"].format(count - SHOWN)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
-from app.cli.output import CommandError, Exit, counted, moment, plain, print_json, say, shown, stop
+from app.cli.output import CommandError, Exit, counted, moment, print_json, say, stop
+from rules.plain import plain, shown
 
 if TYPE_CHECKING:
     from domain.recommendation import Match

@@ -7,21 +7,18 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
-from typing import TypeVar
 
 import typer
 
-from app.cli.output import counted, plain, say
-from app.cli.simulating import By, Row, Simulation
+from app.cli.output import counted, say
+from app.cli.simulating import By, Simulation
 from domain.person import People
+from rules.outlook import BUSIEST, COUNTED, Row, per_day, per_day_rule_and_person, per_person, per_rule
+from rules.plain import plain
 from rules.rule import Reach
 from rules.simulate import Figures, Outlook, Reminders, reminders, summed
 
 BAR = 24  # characters of the longest
-COUNTED = ("raised", "resolved", "reminders", "held_back", "unaddressed")
-BUSIEST = ("busiest_day", "busiest_day_reminders")
-
-Key = TypeVar("Key", bound=tuple[object, ...])
 
 # --- tables ---
 
@@ -38,62 +35,17 @@ def _table(simulation: Simulation, by: By | None) -> Iterator[Row]:
     """The rows of a table, with the values of its COLUMNS. None: the one with every day, rule and person."""
     match by:
         case By.DAY:
-            yield from _per_day(simulation.outlook)
+            yield from per_day(simulation.outlook)
         case By.PERSON:
-            yield from _per_person(simulation.outlook, simulation.people)
+            yield from per_person(simulation.outlook, simulation.people)
         case By.RULE:
-            yield from _per_rule(simulation.outlook)
+            yield from per_rule(simulation.outlook)
         case By.EVENT:
             for event in map(json.loads, simulation.events()):
                 subject = event["subject"]
                 yield {**event, "subject": f"{subject['kind']} {subject['id']}"}
         case None:
-            yield from _per_day_rule_and_person(simulation.outlook)
-
-
-def _per_day(outlook: Outlook) -> Iterator[Row]:
-    rows = summed(outlook.events, lambda cell: (cell.day, cell.reach))
-    for (day, reach), figures in _in_order(rows):
-        if day is not None:
-            yield {"day": day, "reach": reach, **_counted(figures)}
-
-
-def _per_rule(outlook: Outlook) -> Iterator[Row]:
-    rows = summed(outlook.events, lambda cell: (cell.rule, cell.reach))
-    sent = reminders(outlook.shares, lambda cell: (cell.rule, cell.reach))
-    for row, figures in _in_order(rows):
-        rule, reach = row
-        counts = {"open": figures["open"], **_counted(figures), "people": sent[row].people}
-        yield {"rule": rule, "reach": reach, **counts, **_busiest(sent[row])}
-
-
-def _per_person(outlook: Outlook, people: People) -> Iterator[Row]:
-    rows = summed(outlook.shares, lambda cell: (cell.person, cell.reach))
-    sent = reminders(outlook.shares, lambda cell: (cell.person, cell.reach))
-    for row, figures in _in_order(rows):
-        id_, reach = row
-        person = people.get(id_)
-        counts = {"open": figures["open"], **_counted(figures)}
-        named = {"person": id_, "name": person.name if person else None}
-        yield {**named, "reach": reach, **counts, **_busiest(sent[row])}
-
-
-def _per_day_rule_and_person(outlook: Outlook) -> Iterator[Row]:
-    for cell, figures in _in_order(outlook.shares):
-        if cell.day is not None:
-            yield {**cell._asdict(), **_counted(figures)}
-
-
-def _in_order(rows: Mapping[Key, Figures]) -> list[tuple[Key, Figures]]:
-    return sorted(rows.items(), key=lambda row: [str(part or "") for part in row[0]])
-
-
-def _counted(figures: Figures) -> Row:
-    return {name: figures[name] for name in COUNTED}
-
-
-def _busiest(sent: Reminders) -> Row:
-    return {"busiest_day": sent.busiest, "busiest_day_reminders": sent.on_busiest.count if sent.on_busiest else 0}
+            yield from per_day_rule_and_person(simulation.outlook)
 
 
 # --- printing ---
@@ -135,9 +87,9 @@ def print_document(simulation: Simulation) -> None:
         "interrupted": simulation.interrupted,
     }
     tables = {
-        "per_day": list(_per_day(outlook)),
-        "per_person": list(_per_person(outlook, simulation.people)),
-        "per_rule": list(_per_rule(outlook)),
+        "per_day": list(per_day(outlook)),
+        "per_person": list(per_person(outlook, simulation.people)),
+        "per_rule": list(per_rule(outlook)),
         "failed": simulation.failed,
     }
     say(f'{json.dumps(head)[:-1]}, "events": [')

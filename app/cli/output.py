@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
 from typing import NoReturn
 
 import typer
+
+from rules.plain import plain
 
 EXACT = "\0exact "  # marks a number on its way through `json`; no data holds a null character
 MARKED = re.compile(r'"\\u0000exact (-?[\d.]+)"')
@@ -79,38 +81,9 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def shown(value: object) -> str:
-    """A value of a condition, as `plain` gives it, for a person."""
-    match value:
-        case None:
-            return "missing"
-        case bool():
-            return "yes" if value else "no"
-        case list():
-            return ", ".join(map(str, value)) or "none"
-        case _:
-            return str(value)
-
-
 def print_json(document: object) -> None:
     text = json.dumps(document, ensure_ascii=False, indent=1, default=_plain)
     sys.stdout.write(MARKED.sub(r"\1", text) + "\n")
-
-
-def plain(value: object) -> object:
-    """A value as JSON carries it: exact numbers, dates and moments in ISO 8601."""
-    match value:
-        case Decimal() if value == value.to_integral_value():
-            return int(value)
-        case Decimal():
-            near = float(value)
-            return near if Decimal(repr(near)) == value else value
-        case datetime() | date():
-            return value.isoformat()
-        case tuple() | list():
-            return [plain(v) for v in value]
-        case _:
-            return value
 
 
 def _plain(value: object) -> object:

@@ -8,14 +8,15 @@ from datetime import datetime
 from functools import cached_property
 
 from app.settings import Settings
-from domain.delivery import STUCK, Channel, Delivery, DeliveryState, HeldBack, Purpose
+from domain.delivery import Channel, Delivery, DeliveryState, HeldBack, Purpose
 from domain.person import People, Person
-from domain.recommendation import Recommendation, State
+from domain.recommendation import Recommendation
 from domain.wishes import Quiet
 from rules.loader import check
 from rules.rulebase import RuleBase
 from scheduler.sorting import office_of, zone_of
-from store import outbox, people, recommendations, suppressions
+from store import outbox, people, recommendations, resending
+from store.resending import why_closed
 from store.session import Database
 from store.suppressions import Suppression
 
@@ -51,16 +52,10 @@ def told(settings: Settings, store: Database, found: Sequence[Delivery], *, now:
 
 def retry(store: Database, delivery: Delivery, *, now: datetime) -> str | None:
     """Queue it again. What stands against it; None: it is queued."""
-    suppression = suppressions.of(store, [delivery.destination]).get(delivery.destination.casefold())
-    if suppression and delivery.channel is Channel.EMAIL and delivery.state in STUCK:
-        said = f"stays {delivery.state}: nothing is sent to {delivery.destination}, {why_suppressed(suppression)}"
-        return f"{said}. To send there again:\n\n  relance deliveries suppressed --lift {delivery.destination}\n"
-    if outbox.retry_now(store, delivery.id, now=now):
-        return None
-    if delivery.state not in STUCK:
-        return f"is {delivery.state}; only failed, dead or unknown ones are sent again"
-    about = recommendations.get(store, delivery.recommendation or "")
-    return f"stays {delivery.state}: {_closed(about) if about else 'its recommendation is gone'}"
+    refusal = resending.retry(store, delivery, source="cli", now=now)
+    if refusal is None or refusal.suppressed is None:
+        return refusal and refusal.says
+    return f"{refusal.says}. To send there again:\n\n  relance deliveries suppressed --lift {refusal.suppressed}\n"
 
 
 # --- why ---
@@ -135,7 +130,7 @@ REASONS: Mapping[DeliveryState, Callable[[_Why, Delivery, Recommendation | None]
         f"{delivery.last_error}; given up after {delivery.attempts} attempts"
     ),
     DeliveryState.CANCELLED: lambda _, delivery, about: (
-        delivery.last_error or (_closed(about) if about else "not wanted any more")
+        delivery.last_error or (why_closed(about) if about else "not wanted any more")
     ),
     DeliveryState.GATHERED: _Why.gathered,
 }
@@ -145,20 +140,6 @@ HELD_BACK: Mapping[HeldBack, str] = {
     HeldBack.CAP: "beyond what the person wants to hear in a day",
     HeldBack.FLOOD: "too many came at once",
 }
-
-
-def _closed(about: Recommendation) -> str:
-    """Why a recommendation causes no message now."""
-    if about.state is State.RESOLVED:
-        return "the rule does not hold any more"
-    if about.state is State.OPEN:
-        return f"snoozed until {about.snoozed_until.isoformat()}" if about.snoozed_until else "not wanted any more"
-    return f"{about.state} by {about.closed_by}"
-
-
-def why_suppressed(suppression: Suppression) -> str:
-    detail = f": {suppression.detail}" if suppression.detail else ""
-    return f"{suppression.reason} on {suppression.since:%Y-%m-%d}{detail}"
 
 
 # --- telling ---

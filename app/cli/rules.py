@@ -68,7 +68,7 @@ def run_tests(
 ) -> None:
     """Play the tests that stand beside the rules."""
     from rules.loader import load
-    from rules.review import alone
+    from rules.review import single
     from rules.stories import run_test
 
     rulebase = load(_packs(paths))
@@ -76,7 +76,7 @@ def run_tests(
     untried: list[str] = []
     for rule in rulebase.rules:
         tests = [t for t in rule.tests if name is None or name in rule.id or name in t.name]
-        small = alone(rulebase, rule)
+        small = single(rulebase, rule)
         made_false: set[str] = set()
         for rule_test in tests:
             outcome = run_test(small, rule, rule_test)

@@ -112,7 +112,13 @@ def serve(
                 clock, running = Clock(time=utc_now), house.worker(now=utc_now())
                 work.enter_context(running.at_work(clock, tick_s=settings.tick_s))
                 services = house.services(wrote=lambda: clock.soon(EVALUATE))
-            work.enter_context(serving(create_app(services), listener))
+            pages = serving(
+                create_app(services),
+                listener,
+                stopping=services.stopping,
+                trusted_proxies=settings.trusted_proxies,
+            )
+            work.enter_context(pages)
             note(f"Relance on {address(listener)}; Ctrl-C ends it")
             stopped()
 

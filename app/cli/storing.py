@@ -23,7 +23,9 @@ def import_(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="A CSV or JSONL file, plain or gzip; - reads standard input.")
     ],
-    map_: Annotated[Path, typer.Option("--map", help="The mapping file: which column becomes which field.")],
+    map_: Annotated[
+        str, typer.Option("--map", help="Which column becomes which field: a mapping file, or the name of one of ours.")
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what would happen.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write every rejected row and warning to this CSV file.")] = None,
     at: Annotated[str | None, typer.Option(help="When it was recorded; now unless given.")] = None,
@@ -35,6 +37,7 @@ def import_(
     from app.tables import BadFile
     from app.wiring import open_store, utc_now
     from rules.loader import load
+    from rules.mapping import UnknownMap, find
     from rules.mapping import load as load_map
 
     now = moment(at, "--at") if at else utc_now()
@@ -43,40 +46,31 @@ def import_(
     with open_store(settings) as store:
         sink = DryRun(db=store) if dry_run else StoreSink(db=store, now=now, source=f"import {Path(file).name}")
         try:
-            mapping = load_map(map_, load(settings.rules).model)
+            mapping = load_map(find(map_), load(settings.rules).model)
             with _progress(file) as progress:
                 result = import_file(source, name=file, map_=mapping, sink=sink, report_to=report, progress=progress)
-        except BadFile as failure:
+        except (BadFile, UnknownMap) as failure:
             raise CommandError(str(failure)) from None
     if as_json:
-        print_json(_as_json(result, dry_run=dry_run))
+        print_json(report_json(result, dry_run=dry_run))
     else:
-        _print(result, dry_run=dry_run, report=report)
+        print_report(result, dry_run=dry_run, report=report)
     if result.rejected:
         stop(Exit.FINDINGS)
 
 
-def _counted(result: ImportReport) -> dict[str, dict[str, int]]:
-    """For each kind how many records are new, changed, unchanged."""
-    from store.dossiers import Outcome
-
-    written = (Outcome.NEW, Outcome.CHANGED, Outcome.UNCHANGED)
-    kinds = sorted({kind for kind, _ in result.written})
-    return {kind: {outcome.value: result.written[kind, outcome] for outcome in written} for kind in kinds}
-
-
-def _as_json(result: ImportReport, *, dry_run: bool) -> dict[str, object]:
+def report_json(result: ImportReport, *, dry_run: bool) -> dict[str, object]:
     return {
         "dry_run": dry_run,
         "rows": result.rows,
         "rejected": result.rejected,
         "warnings": result.warnings,
-        "kinds": _counted(result),
+        "kinds": result.counted(),
     }
 
 
-def _print(result: ImportReport, *, dry_run: bool, report: Path | None) -> None:
-    for kind, counts in _counted(result).items():
+def print_report(result: ImportReport, *, dry_run: bool, report: Path | None = None) -> None:
+    for kind, counts in result.counted().items():
         say(f"{kind}: {', '.join(f'{count:,} {outcome}' for outcome, count in counts.items())}")
     would = " (nothing was written: --dry-run)" if dry_run else ""
     found = f"{result.rejected:,} rejected, {counted(result.warnings, 'warning')}"

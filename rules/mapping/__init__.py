@@ -4,8 +4,22 @@
 rows, `fold` makes one record of many rows.
 """
 
-from rules.mapping.load import BadMapping, check_columns, load
+from rules.mapping.load import BadMapping, UnknownMap, check_columns, find, load, shipped
 from rules.mapping.rows import PERSON, Entity, Finding, ImportMap, Rows, Taken
 from rules.mapping.values import Column
 
-__all__ = ["PERSON", "BadMapping", "Column", "Entity", "Finding", "ImportMap", "Rows", "Taken", "check_columns", "load"]
+__all__ = [
+    "PERSON",
+    "BadMapping",
+    "Column",
+    "Entity",
+    "Finding",
+    "ImportMap",
+    "Rows",
+    "Taken",
+    "UnknownMap",
+    "check_columns",
+    "find",
+    "load",
+    "shipped",
+]

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from domain.record import CUSTOMER
 from rules import source
 from rules.mapping.fold import FOLDS
-from rules.mapping.rows import PERSON, PERSON_FIELDS, Condition, FieldPlan, FoldPlan, ImportMap, RecordPlan
+from rules.mapping.rows import PERSON, PERSON_FIELDS, Condition, FieldPlan, FoldPlan, Id, ImportMap, RecordPlan
 from rules.mapping.spec import MapSpec, RecordSpec, Spec, ValueSpec
 from rules.mapping.values import CASES, Column, Reading, dates, numbers
 from rules.model import Date, DateTime, FieldType, Model, Number, Text
@@ -25,10 +25,29 @@ Trail: TypeAlias = tuple[str | int, ...]
 
 ORDERED = (Number, Date, DateTime)
 PERSON_NEEDS = ("name", "email")
+SHIPPED = Path(__file__).parent / "shipped"
 
 
 class BadMapping(BadRules):
     """The mapping file has errors, or does not fit the file it is to read; `problems` lists every one of them."""
+
+
+class UnknownMap(Exception):
+    """There is neither a file nor a map of ours of this name; the message lists ours."""
+
+
+def shipped() -> dict[str, Path]:
+    """The maps that come along, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
+def find(named: str) -> Path:
+    """A mapping file, by its path or by the name of one that comes along. Raises `UnknownMap`."""
+    ours = shipped()
+    path = ours.get(named, Path(named))
+    if not path.is_file():
+        raise UnknownMap(f'there is no file "{named}", and no map of this name; there are: {", ".join(ours)}')
+    return path
 
 
 def load(path: Path, model: Model) -> ImportMap:
@@ -107,9 +126,9 @@ class _Loader:
         allowed = [name for name in types if name not in ("id", "customer")]
         fold = self.fold(at, spec, types, allowed)
         self.in_order(at, spec, types, allowed)
-        fields = [self.field((*at, "id"), "id", spec.id, Text(), required=True)]
+        fields = [self.field((*at, "id"), "id", spec.id, Id(), required=True)]
         if spec.customer and owned:
-            fields.append(self.field((*at, "customer"), "customer", spec.customer, types["customer"]))
+            fields.append(self.field((*at, "customer"), "customer", spec.customer, Id()))
         for name, value in spec.fields.items():
             if self.field_known((*at, "fields", name), spec.kind, name, allowed):
                 type_ = Text() if fold and name in fold.counts else types[name]

@@ -20,7 +20,19 @@ from rules.problems import Place, Severity
 PERSON = "person"
 Entity: TypeAlias = Record | Person
 
+ID_CHARACTERS = 200
 SHOWN_CHARACTERS = 200  # of a value in a finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Id(Text):
+    says: str = "an id"
+
+    def read(self, raw: object, zone: ZoneInfo) -> Value:
+        text = str(raw)
+        if len(text) > ID_CHARACTERS or not text.isprintable():
+            raise ValueError(f"is no id: those are a line of at most {ID_CHARACTERS} characters")
+        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

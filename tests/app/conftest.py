@@ -129,7 +129,7 @@ class Company:
         dossiers.upsert(self.db, records, now=now or self.now, source="test")
 
     def has_people(self, *persons: Person) -> None:
-        people.save(self.db, persons, now=self.now)
+        people.save(self.db, persons, now=self.now, source="test")
 
     def has_an_expiring_contract(self, customer: str = "K1", *, owner: str = "lena") -> None:
         self.has(

@@ -158,7 +158,7 @@ CHATS = {
 def test_a_chats_preview_is_what_a_worker_posts_and_needs_no_settings_of_the_chat(company, relance, chat, kind):
     server_of, place, settings = CHATS[kind]
     company.has_people(Person(id="lena", name="Lena Steiner", email="lena@example.com", chat=place))
-    people.wish(company.db, "lena", Wishes(channels={ANYTHING: Way.CHAT}), now=company.now)
+    people.wish(company.db, "lena", Wishes(channels={ANYTHING: Way.CHAT}), now=company.now, source="test")
     said = company.relance("preview", *REMINDER, "--as", kind, "--at", AT, "--out", "post.json")
     assert (said.code, said.err) == (0, "")
     assert said.out.splitlines()[1:] == [f"to {place}", "written to post.json"]
@@ -209,7 +209,7 @@ def test_a_digest_leaves_out_what_the_person_does_not_hear_of(company, relance):
     recommendations.act(company.db, first, hidden, act=Act.SNOOZE, by="lena", source="link:lena", now=company.now)
     arguments = ("preview", "--digest", "--person", "lena", "--at", LATER, "--out", "digest.txt")
     assert company.relance(*arguments).out.startswith("1 thing worth doing today, at 1 customer\n")
-    people.wish(company.db, "lena", Wishes(muted=frozenset({"contract-expiring"})), now=company.now)
+    people.wish(company.db, "lena", Wishes(muted=frozenset({"contract-expiring"})), now=company.now, source="test")
     company.relance(*arguments).refuses("error: nothing is open for lena: no digest would be sent")
 
 
@@ -258,7 +258,7 @@ def opens(mail):
 
 
 def test_a_test_of_a_rule_is_its_reminder_with_a_mark_and_without_anybody_elses_links(company):
-    people.wish(company.db, "lena", Wishes(calendar=True), now=company.now)
+    people.wish(company.db, "lena", Wishes(calendar=True), now=company.now, source="test")
     for address in ("it@example.com", "lena@example.com"):
         said = company.relance("send-test", address, "--rule", "contract-expiring", "--customer", "K1", "--lang", "de")
         assert said.out.startswith("[Test] Muster K1: ")
@@ -462,7 +462,7 @@ def why(company, number):
 
 def test_what_was_gathered_names_its_digest_and_the_digest_its_things(company_today):
     company = company_today
-    people.wish(company.db, "lena", Wishes(channels={ANYTHING: Way.DIGEST}), now=company.now)
+    people.wish(company.db, "lena", Wishes(channels={ANYTHING: Way.DIGEST}), now=company.now, source="test")
     company.has_an_expiring_contract("K2")
     company.relance("worker", "--once")
     digest, *gathered = sorted(outbox.listing(company.db), key=lambda d: d.state is DeliveryState.GATHERED)
@@ -489,7 +489,7 @@ def rows(company, *options):
 def test_what_waits_says_until_when_and_why(company_today):
     company = company_today
     until = company.now + timedelta(days=2)
-    people.wish(company.db, "lena", Wishes(paused_until=until), now=company.now)
+    people.wish(company.db, "lena", Wishes(paused_until=until), now=company.now, source="test")
     company.relance("worker", "--once")
     assert why(company, 1) == f"waits until {until.isoformat()}: Lena Steiner is not to be disturbed (paused)"
     assert f"queued     lena@example.com  contract-expiring K1  waits until {until.isoformat()}: " in (
@@ -509,7 +509,9 @@ def test_what_is_tried_again_says_when_and_what_went_wrong(company_today):
 
 def test_what_was_called_off_says_by_whom(company_today):
     company = company_today
-    people.wish(company.db, "lena", Wishes(paused_until=company.now + timedelta(days=2)), now=company.now)
+    people.wish(
+        company.db, "lena", Wishes(paused_until=company.now + timedelta(days=2)), now=company.now, source="test"
+    )
     company.relance("worker", "--once")
     (about,) = recommendations.listing(company.db)
     recommendations.act(
@@ -525,7 +527,7 @@ def test_what_was_called_off_says_by_whom(company_today):
 
 
 def test_a_muted_rule_is_the_reason_of_what_was_not_sent(company):
-    people.wish(company.db, "lena", Wishes(muted=frozenset({"contract-expiring"})), now=company.now)
+    people.wish(company.db, "lena", Wishes(muted=frozenset({"contract-expiring"})), now=company.now, source="test")
     company.relance("worker", "--once", "--at", AT)
     assert why(company, 1) == "Lena Steiner muted contract-expiring"
 
@@ -613,6 +615,7 @@ def test_a_suppressed_address_stays_unsent_until_it_is_lifted(company_today):
     suppressions.add(
         company.db,
         Suppression(address="Lena@example.com", reason=Why.BOUNCED, detail="5.1.1 gone", since=company.now, delivery=1),
+        source="test",
     )
     since = f"{company.now:%Y-%m-%d}"
     assert company.relance("deliveries", "suppressed").out == (

@@ -530,7 +530,7 @@ def office(relance: Terminal, database_url: str) -> Explain:
     with Database.connect(database_url) as db:
         dossiers.upsert(db, records(K1), now=NOON, source="test")
         lena = Person(id="lena", name="Lena", email="l@example.com", manager="boss", team="pacific", office="tokyo")
-        people.save(db, [lena, Person(id="boss", name="Boss", email="b@example.com")], now=NOON)
+        people.save(db, [lena, Person(id="boss", name="Boss", email="b@example.com")], now=NOON, source="test")
     terminal = relance.having(DATABASE=database_url, RULES='["base", "pack"]')
 
     def run(rule: str, *arguments: str, rollout: str = "live") -> Said:

@@ -222,7 +222,9 @@ def test_people_whose_chat_is_not_set_up_are_named(well):
 
 def test_people_who_cannot_be_written_to_are_counted_and_the_first_are_named(well):
     well.has_people(*(Person(id=f"p{n}", name=f"P{n}", email=f"p{n}") for n in range(7)))
-    suppressions.add(well.db, Suppression(address="Lena@example.com", reason=Why.COMPLAINT, since=well.now))
+    suppressions.add(
+        well.db, Suppression(address="Lena@example.com", reason=Why.COMPLAINT, since=well.now), source="test"
+    )
     said = well.relance("doctor")
     assert said.code == 0
     unusable, silent = findings(said)
@@ -246,7 +248,7 @@ def test_a_follow_up_that_nobody_queued_is_counted(well):
 def test_messages_and_digests_that_nobody_sent_are_counted(well):
     for person in ("max", "ana"):
         well.has_people(Person(id=person, name=person, email=f"{person}@example.com"))
-        people.wish(well.db, person, Wishes(channels={ANYTHING: Way.DIGEST}), now=well.now)
+        people.wish(well.db, person, Wishes(channels={ANYTHING: Way.DIGEST}), now=well.now, source="test")
     well.has_an_expiring_contract("K4", owner="ana")
     well.relance("worker", "--once")
     assert findings(well.relance("doctor")) == [], "her digest comes tomorrow"

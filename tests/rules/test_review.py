@@ -19,7 +19,7 @@ from domain.person import People, Person
 from domain.record import Dossier, Record
 from rules.loader import builtin_packs, check, load
 from rules.problems import Problem, Problems
-from rules.review import Looked, alone, review
+from rules.review import Looked, review, single
 from rules.stories import run_test
 from tests.rules import oracle, strategies
 from tests.rules.strategies import TYPES, Company, cases, companies, literals, moments, office, starts
@@ -280,7 +280,7 @@ def test_a_test_is_not_blamed_for_another_rule_that_cannot_be_read(reviewed: Rev
 def test_a_rule_alone_is_tested_as_among_all_others() -> None:
     rulebase = load(["base", "insurance", "telecom", "automotive"])
     for each in rulebase.rules:
-        small = alone(rulebase, each)
+        small = single(rulebase, each)
         assert len(small.rules) < 5
         for case in each.tests:
             outcome = run_test(small, each, case)

@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from domain.delivery import Delivery, NewDelivery
+from domain.person import Person
 from domain.recommendation import Act, Advice, Match, Recommendation, State, Verdict, recommendation_id
 from domain.record import Record, RecordRef, Scalar
 from domain.sorting import Send
-from store import dossiers, due, evaluations, outbox, recommendations, sorting
+from store import dossiers, due, evaluations, outbox, people, recommendations, sorting
 from store.due import Claim
 from store.evaluations import Evaluated
 from store.session import Database
@@ -82,6 +83,7 @@ def act(
     """Somebody with a link in a mail makes of one state the other."""
     did = {State.DONE: Act.DONE, State.DISMISSED: Act.DISMISS, State.OPEN: Act.SNOOZE}[after.state]
     by = after.closed_by or "u1"
+    known(db, deliveries)
     return recommendations.act(db, before, after, act=did, by=by, source=f"link:{by}", deliveries=deliveries, now=now)
 
 
@@ -108,6 +110,7 @@ def commit(
     next_check: datetime | None = None,
     now: datetime = T0,
 ) -> bool:
+    known(db, deliveries)
     result = Evaluated(
         claim=claim,
         raised=raised or [],
@@ -118,6 +121,12 @@ def commit(
         rulebase="sha256:1",
     )
     return evaluations.commit_many(db, [result]) == set()
+
+
+def known(db: Database, deliveries: Sequence[NewDelivery]) -> None:
+    """Whom these deliveries are for is here."""
+    readers = {d.person: Person(id=d.person, name=d.person, email=d.destination) for d in deliveries}
+    people.save(db, [p for id_, p in readers.items() if id_ not in people.load(db).by_id], now=T0, source="test")
 
 
 def claimed(

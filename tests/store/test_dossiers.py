@@ -11,7 +11,7 @@ from store.dossiers import Outcome
 from store.session import Database
 from tests.store.make import DAY, MINUTE, T0, claim_one, commit, contract, customer, write
 
-NEW, CHANGED, UNCHANGED, DELETED = Outcome
+NEW, CHANGED, UNCHANGED, DELETED, CONFLICT = Outcome
 
 
 def settled(db: Database) -> None:

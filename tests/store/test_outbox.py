@@ -232,13 +232,13 @@ def test_silence_after_the_final_dot_is_unknown(db: Database, open_: Recommendat
 )
 def test_a_person_may_send_again_what_is_stuck(db: Database, open_: Recommendation, settle, state) -> None:
     delivery = leased(db)
-    assert not outbox.retry_now(db, delivery.id, now=T0)
+    assert not outbox.retry_now(db, delivery, source="test", now=T0)
     begin(db, delivery)
     assert settle(db, delivery)
     assert only(db).state is state
     assert claimed(db, now=T0, owner="w1", lease_s=60) == []
 
-    assert outbox.retry_now(db, delivery.id, now=T0)
+    assert outbox.retry_now(db, delivery, source="test", now=T0)
 
     again = leased(db)
     assert (again.attempts, again.fence) == (0, 2)
@@ -248,7 +248,7 @@ def test_what_is_closed_cannot_be_sent_again(db: Database, open_: Recommendation
     delivery = leased(db)
     outbox.failed(db, delivery, REFUSED, now=T0)
     act(db, open_, open_.done(by="u1", at=T0), now=T0)
-    assert not outbox.retry_now(db, delivery.id, now=T0)
+    assert not outbox.retry_now(db, delivery, source="test", now=T0)
 
 
 def test_a_worker_that_stops_gives_back_what_it_has_not_begun(db: Database) -> None:

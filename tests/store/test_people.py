@@ -20,24 +20,26 @@ ANNA = Person(
 BEAT = Person(id="u2", name="Beat", email="beat@example.com")
 
 
-def test_who_moves_to_another_office_makes_every_customer_due(db: Database) -> None:
-    people.save(db, [ANNA], now=T0)
-    write(db, customer("K1"))
+def test_who_moves_to_another_office_makes_their_customers_due(db: Database) -> None:
+    people.save(db, [ANNA], now=T0, source="test")
+    write(db, customer("K1", owner="u1"))
+    commit(db, claim_one(db))
+    write(db, customer("K2", owner="u2"))
     commit(db, claim_one(db))
 
-    people.save(db, [replace(ANNA, name="Anna B.")], now=T0)
+    people.save(db, [replace(ANNA, name="Anna B.")], now=T0, source="test")
     assert due.due_count(db, now=T0) == 0
 
-    people.save(db, [replace(ANNA, office="sydney")], now=T0)
+    people.save(db, [replace(ANNA, office="sydney")], now=T0, source="test")
     assert due.due_count(db, now=T0) == 1
 
 
 def test_people_are_written_whole_and_the_same_again_is_unchanged(db: Database) -> None:
-    assert people.save(db, [ANNA, BEAT, BEAT], now=T0) == [Outcome.NEW, Outcome.NEW, Outcome.UNCHANGED]
+    assert people.save(db, [ANNA, BEAT, BEAT], now=T0, source="test") == [Outcome.NEW, Outcome.NEW, Outcome.UNCHANGED]
     found = people.load(db)
     assert found.by_id == {"u1": ANNA, "u2": BEAT}
     assert found.leads == {"Zürich": "u2"}
 
     moved = Person(id="u1", name="Anna Ä.", email="anna@example.com")
-    assert people.save(db, [moved, BEAT], now=T0) == [Outcome.CHANGED, Outcome.UNCHANGED]
+    assert people.save(db, [moved, BEAT], now=T0, source="test") == [Outcome.CHANGED, Outcome.UNCHANGED]
     assert people.load(db).by_id == {"u1": moved, "u2": BEAT}

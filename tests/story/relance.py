@@ -207,7 +207,7 @@ class Relance:
     def has(self, *written: Record | Person) -> Relance:
         """People and records are written, now."""
         if persons := [new for new in written if isinstance(new, Person)]:
-            people.save(self.db, persons, now=self.now)
+            people.save(self.db, persons, now=self.now, source="story")
         if records := [new for new in written if isinstance(new, Record)]:
             dossiers.upsert(self.db, records, now=self.now, source="story")
         return self
@@ -291,7 +291,7 @@ class Relance:
 
     def wishes(self, who: str, **wishes: Any) -> Relance:
         """Somebody says what they want to hear, now."""
-        people.wish(self.db, who, Wishes(**wishes), now=self.now)
+        people.wish(self.db, who, Wishes(**wishes), now=self.now, source="test")
         return self
 
     def clicks(self, mail: Mail, button: str, **form: str) -> str:

@@ -178,7 +178,7 @@ def test_a_running_worker_survives_what_happens_to_its_processes_and_leaves_none
     terminal = Terminal(folder=tmp_path, settings=settings)
     ends = (start + timedelta(days=45)).date().isoformat()
     with Database.connect(database_url) as db, post.open():
-        people.save(db, [person("seller")], now=start)
+        people.save(db, [person("seller")], now=start, source="story")
         records = [customer(f"K{n}") for n in range(others + 1)]
         records += [contract(f"C{n}", ends=ends, customer=f"K{n}") for n in range(others)]
         records.append(contract("C-crash", ends=ends, customer=f"K{others}", product="crash"))

@@ -131,7 +131,7 @@ class Office:
 
     def has_a_recommendation(self) -> None:
         """One customer with one recommendation, raised for both people."""
-        people.save(self.db, [LENA, PETRA], now=self.now)
+        people.save(self.db, [LENA, PETRA], now=self.now, source="test")
         customer = Record(kind=CUSTOMER, id="K1", customer=None, fields={"name": "Muster Logistik AG"})
         dossiers.upsert(self.db, [customer], now=self.now, source="test")
         raised = Recommendation(
@@ -189,7 +189,7 @@ class Office:
     def knows(self, person_id: str, **changes: str) -> None:
         """What is recorded of a person changes."""
         person = next(p for p in (LENA, PETRA) if p.id == person_id)
-        people.save(self.db, [replace(person, **changes)], now=self.now)
+        people.save(self.db, [replace(person, **changes)], now=self.now, source="test")
 
     def wishes(self, person_id: str = "lena") -> Wishes:
         return people.load(self.db).by_id[person_id].wishes

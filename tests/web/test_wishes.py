@@ -32,7 +32,7 @@ def shown(response) -> str:
 
 
 def saved(office, wishes: Wishes) -> None:
-    people.wish(office.db, "lena", wishes, now=office.now)
+    people.wish(office.db, "lena", wishes, now=office.now, source="test")
 
 
 # --- opening changes nothing ---
@@ -356,7 +356,7 @@ def test_unsubscribing_stops_the_mails_of_the_address_and_is_undone_on_the_same_
 
 def test_an_address_that_bounced_is_not_written_to_again_by_a_press(office):
     bounced = Suppression(address="lena@example.com", reason=Why.BOUNCED, since=office.now)
-    suppressions.add(office.db, bounced)
+    suppressions.add(office.db, bounced, source="test")
     answer = office.press(office.own(UNSUBSCRIBE), do="again")
     assert "Mails to this address came back." in shown(answer)
     assert "<button" not in answer.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
@@ -32,6 +33,21 @@ def encode(position: Sequence[str | int]) -> str:
     return base64.urlsafe_b64encode(json.dumps(list(position)).encode()).decode().rstrip("=")
 
 
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+LAST = 2**63 - 1  # no database numbers further
+
+
+def _is_one(part: object, type_: type) -> bool:
+    """Whether a part of a position is of its type, and may be looked for in a database."""
+    match part:
+        case str():
+            return type_ is str and not UNSTORABLE.search(part)
+        case int():
+            return type(part) is type_ and abs(part) <= LAST
+        case _:
+            return False
+
+
 def decode(cursor: str, *types: type) -> list[Any]:
     """The sort key in a cursor, of these types. Raises `Problem`."""
     try:
@@ -41,8 +57,12 @@ def decode(cursor: str, *types: type) -> list[Any]:
     if (
         not isinstance(position, list)
         or len(position) != len(types)
-        or not all(type(part) is type_ for part, type_ in zip(position, types, strict=True))
+        or not all(_is_one(part, type_) for part, type_ in zip(position, types, strict=True))
     ):
-        fault = Fault(pointer="?cursor", detail="is none of ours: take `next` of the page before, as it is")
-        raise Problem(kind=Kind.INVALID, detail="The cursor cannot be read.", errors=[fault])
+        raise unreadable()
     return position
+
+
+def unreadable() -> Problem:
+    fault = Fault(pointer="?cursor", detail="is none of ours: take `next` of the page before, as it is")
+    return Problem(kind=Kind.INVALID, detail="The cursor cannot be read.", errors=[fault])

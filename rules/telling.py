@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from app.cli.output import plain, shown
 from domain.calendar import At
 from domain.record import RecordRef
 from rules.explain import Check, Origin, Part, Reason
 from rules.model import FieldKey, Value
+from rules.plain import plain, shown
 from rules.rule import Aggregate, Arithmetic, Condition, Derived, Link, Rule, Tie
 from rules.rulebase import RuleBase
 from rules.wording import Wording, inside
@@ -92,10 +92,10 @@ SAYS: Mapping[str, Mapping[str, str]] = {
 
 
 def telling(rulebase: RuleBase, at: At, language: str | None) -> AsWritten:
-    """None: as written, with English around it."""
+    """None: as written. What is said around conditions is English where the language has no words for it."""
     voice = rulebase.adviser.voice(at, language or "en")
     wording = Wording(voice=voice, model=rulebase.model)
-    return (InWords if language else AsWritten)(wording=wording, at=at, says=SAYS[language or "en"])
+    return (InWords if language else AsWritten)(wording=wording, at=at, says=SAYS.get(language or "en", SAYS["en"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
