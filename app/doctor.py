@@ -16,11 +16,13 @@ from notifiers.addresses import Refusal, deliverable
 from rules.loader import check
 from rules.problems import Problems, Severity, unknown
 from rules.review import review
-from store import due, followups, outbox, people, suppressions
+from scheduler.ledger import SWEEP, SWEEP_EVERY
+from store import chain, due, followups, outbox, people, suppressions, ticks
 from store.migrations import SchemaOutdated
 from store.session import Database, StoreUnavailable
 
 LATE = timedelta(minutes=5)  # a worker that runs is never further behind
+ENTRIES = 20_000  # of the audit: what is looked at within a second
 SHOWN = 5  # of what may be wrong with many customers or people
 
 
@@ -54,6 +56,8 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
             yield Finding(check="database", health=Health.OK, says=f"{db} answers, its schema is current")
             yield from _people(settings, db)
             yield from _store(db, now=now)
+            yield _audit(db, now=now)
+            yield _retention(db, now=now)
     except (StoreUnavailable, SettingsError) as failure:
         yield Finding(check="database", health=Health.ERROR, says=str(failure), do="check the setting `database`")
     except SchemaOutdated as failure:
@@ -210,6 +214,32 @@ def _store(db: Database, *, now: datetime) -> Iterator[Finding]:
         health=Health.WARNING if stuck else Health.OK,
         says=", ".join(f"{count:,} {state}" for state, count in stuck.items()) or "none is stuck",
         do=f"see them: relance deliveries list{''.join(f' --state {s}' for s in stuck)}" if stuck else None,
+    )
+
+
+def _audit(db: Database, *, now: datetime) -> Finding:
+    verified = chain.verify(db, late=now - LATE, most=ENTRIES)
+    if verified.faults:
+        do = "see all of it: relance audit verify"
+        return Finding(check="audit", health=Health.ERROR, says="; ".join(verified.faults[:SHOWN]), do=do)
+    if verified.unsealed:
+        says = f"not sealed for 5 minutes: {verified.unsealed:,}"
+        return Finding(check="audit", health=Health.WARNING, says=says, do="run: relance worker")
+    last = "the last " if verified.last.position > verified.entries else ""
+    says = f"{last}{verified.entries:,} entries are as they were sealed"
+    return Finding(check="audit", health=Health.OK, says=says)
+
+
+def _retention(db: Database, *, now: datetime) -> Finding:
+    swept = ticks.last_slot(db, SWEEP)
+    if swept is None:
+        return Finding(check="retention", health=Health.OK, says="nothing was removed yet; a running worker does it")
+    late = now - swept > 2 * SWEEP_EVERY
+    return Finding(
+        check="retention",
+        health=Health.WARNING if late else Health.OK,
+        says=f"what was kept long enough was removed on {swept:%Y-%m-%d}",
+        do="run: relance worker" if late else None,
     )
 
 

@@ -49,6 +49,7 @@ def serving(
     config = uvicorn.Config(
         app,
         log_level="warning",
+        log_config=None,  # as everything else logs
         access_log=False,
         server_header=False,
         forwarded_allow_ips=list(trusted_proxies),

@@ -9,18 +9,22 @@ from collections.abc import Mapping
 from datetime import time, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import SettingsError as NotJson
 
+from app.logs import LogFormat
 from domain.access import IdentityProvider, Role
 from domain.calendar import Span, Unit
 from domain.policy import CatchUp, Late, Policy
+from domain.retention import Keep
 from notifiers.mail_server import SmtpServer, Tls
 from rules.problems import Place, suggestion
+
+Days: TypeAlias = Annotated[int, Field(ge=1, le=36_500)]
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -181,6 +185,30 @@ class Source(BaseModel):
         return self
 
 
+class Retention(BaseModel):
+    """For how many days what is kept; left out or none: for ever. `records`: by kind, since they were last written."""
+
+    model_config = {"extra": "forbid"}
+
+    webhook_attempts: Days | None = 30
+    events: Days | None = 90
+    bodies: Days | None = 90  # of messages that were sent
+    history: Days | None = None  # of records, since a version was replaced
+    recommendations: Days | None = None  # whose episode is over
+    records: dict[str, Days] = {}
+
+    def keep(self) -> Keep:
+        return Keep(**self.model_dump())
+
+
+class Tracing(BaseModel):
+    """Where OpenTelemetry's traces go; else where OTEL_EXPORTER_OTLP_ENDPOINT says, and nowhere without it."""
+
+    model_config = {"extra": "forbid"}
+
+    endpoint: str | None = None
+
+
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "mail": Mail,
     "slack": Slack,
@@ -190,6 +218,8 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "inbound": Inbound,
     "sources": Source,
     "oidc": Oidc,
+    "retention": Retention,
+    "tracing": Tracing,
 }
 
 
@@ -210,6 +240,7 @@ class Settings(BaseSettings):
     digest_at: time = time(8)
     catch_up: dict[str, str] = {}  # by rule, "*" for the others: send, collapse, or expire after 2 days
     heartbeat_url: SecretStr | None = None
+    log: LogFormat = LogFormat.TEXT
     allowed_networks: list[str] = []
     trusted_proxies: list[str] = []  # addresses or networks whose X-Forwarded-For is believed
     mail: Mail = Mail()
@@ -220,6 +251,8 @@ class Settings(BaseSettings):
     inbound: dict[str, Inbound] = {}
     sources: dict[str, Source] = {}
     oidc: Oidc | None = None
+    retention: Retention = Retention()
+    tracing: Tracing = Tracing()
 
     @field_validator("base_url")
     @classmethod

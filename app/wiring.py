@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from domain.followup import NewFollowUp
 from domain.person import People, Person
 from domain.recommendation import Match, Recommendation
 from domain.record import Dossier
+from domain.watch import UNWATCHED
 from notifiers.bounces import return_path
 from notifiers.links import Links
 from notifiers.mailbox import opened
@@ -37,6 +38,7 @@ from scheduler.clock import Job
 from scheduler.courier import Courier
 from scheduler.episodes import planned
 from scheduler.evaluate import Rules
+from scheduler.ledger import Ledger
 from scheduler.postman import Postman
 from scheduler.processes import Processes, Unusable, try_out
 from scheduler.reminders import ReminderWriter
@@ -50,6 +52,7 @@ from web.services import Condition, Explanation, Inbound, LiveRule, Services
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from app.metrics import Figures, Span
     from notifiers.webhook import Webhooks
 
 
@@ -77,6 +80,19 @@ def open_store(settings: Settings) -> Generator[Database]:
         yield db
 
 
+def webhooks_of(settings: Settings) -> Webhooks:
+    """What signs events and posts them. Raises `SettingsError`."""
+    from notifiers.http import Outgoing  # whoever has no subscribers need not wait for HTTP to load
+    from notifiers.signing import Sealer
+    from notifiers.webhook import TIMEOUT_S, Webhooks
+
+    return Webhooks(
+        sealer=Sealer(settings.keys()),
+        outgoing=Outgoing(allowed=settings.networks(), timeout_s=TIMEOUT_S),
+        source=settings.base_url,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
     """Everything that works on one store, wired together."""
@@ -85,6 +101,7 @@ class House:
     db: Database
     base: RuleBase
     links: Links
+    figures: Figures | None = None
 
     @classmethod
     def build(cls, settings: Settings, db: Database) -> House:
@@ -95,6 +112,12 @@ class House:
             base=load(settings.rules),
             links=Links(keys=settings.keys(), base_url=settings.base_url),
         )
+
+    def watched(self, span: Span) -> House:
+        """The same, with figures of what it does. `span`: what makes traces of it."""
+        from app.metrics import Figures  # commands that end soon have none
+
+        return replace(self, figures=Figures(self.db, rulebase=self.base.hash, clock=utc_now, span=span))
 
     def rules(self, *, now: datetime) -> Rules:
         """The rule base, published if it is new and can be built. Raises `SettingsError`."""
@@ -144,18 +167,6 @@ class House:
             return_path=(lambda delivery: return_path(bounces, delivery, keys=keys)) if bounces else None,
         )
 
-    def webhooks(self) -> Webhooks:
-        """What signs events and posts them."""
-        from notifiers.http import Outgoing  # whoever has no subscribers need not wait for HTTP to load
-        from notifiers.signing import Sealer
-        from notifiers.webhook import TIMEOUT_S, Webhooks
-
-        return Webhooks(
-            sealer=Sealer(self.settings.keys()),
-            outgoing=Outgoing(allowed=self.settings.networks(), timeout_s=TIMEOUT_S),
-            source=self.settings.base_url,
-        )
-
     def worker(self, *, now: datetime) -> Worker:
         owner, postman = f"{socket.gethostname()}:{os.getpid()}", self.postman()
         return Worker(
@@ -166,7 +177,16 @@ class House:
             auditor=Auditor(db=self.db, heartbeat=self._heartbeat()),
             returns=self.returns(),
             owner=owner,
-            courier=Courier(db=self.db, webhooks=self.webhooks, postman=postman, owner=owner, clock=utc_now),
+            courier=Courier(
+                db=self.db,
+                webhooks=partial(webhooks_of, self.settings),
+                postman=postman,
+                owner=owner,
+                clock=utc_now,
+                watch=self.figures or UNWATCHED,
+            ),
+            ledger=Ledger(db=self.db, keep=self.settings.retention.keep()),
+            watch=self.figures or UNWATCHED,
             processes=None if self.settings.processes == 0 else Processes(self.base, count=self.settings.processes),
             jobs=[
                 Job(name=f"source {name}", every=source.every, run=partial(self._pull, source))
@@ -239,11 +259,11 @@ class House:
         outgoing = Outgoing(allowed=self.settings.networks())
         return lambda: asyncio.run(beat(url.get_secret_value(), outgoing=outgoing))
 
-    def services(self, *, wrote: Callable[[], None] = lambda: None) -> Services:
-        """What the pages and the API work with. `wrote`: told after each write."""
+    def services(self, *, wrote: Callable[[], None] = lambda: None, beside_worker: bool = False) -> Services:
+        """What the pages and the API work with. `wrote`: told after each write; `beside_worker`: one runs here."""
         from notifiers.http import Outgoing  # only pages need it here, and HTTP takes its time to load
 
-        secret = self.settings.slack.signing_secret
+        secret, figures = self.settings.slack.signing_secret, self.figures
         return Services(
             clock=utc_now,
             db=self.db,
@@ -264,6 +284,9 @@ class House:
             keys=self.settings.keys(),
             base_url=self.settings.base_url,
             provider=self.settings.oidc.provider() if self.settings.oidc else None,
+            watch=figures or UNWATCHED,
+            metrics=figures.page if figures else bytes,
+            last_tick=(lambda: figures.last_tick) if figures and beside_worker else None,
         )
 
     def _followups(self, recommendation: Recommendation, now: datetime) -> Sequence[NewFollowUp]:

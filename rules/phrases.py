@@ -18,6 +18,7 @@ from rules.problems import Place, Problems, suggestion
 from rules.source import Mapping, Node, Scalar, Sequence
 
 COUNT_LIMIT = 100_000  # of a span's units; more than any calendar holds is a slip of the finger
+COUNT_DIGITS = 9  # are enough to see that it is more
 BUSINESS_LIMIT = {Unit.BUSINESS_DAYS: 2_600, Unit.BUSINESS_HOURS: 26_000}  # ten years; they are counted one by one
 
 UNITS: dict[str, Unit] = {word: unit for unit in Unit for word in (unit.value, unit.value.removesuffix("s"))}
@@ -53,7 +54,7 @@ def parse_span(text: str, place: Place) -> Span:
             help=suggestion(word, [u.value for u in Unit]) if match else 'write a number and a unit, as in "14 days"',
             place=place,
         )
-    count = int(match[1])
+    count = int(match[1][:COUNT_DIGITS])
     limit = BUSINESS_LIMIT.get(unit, COUNT_LIMIT)
     if count > limit:
         raise Wrong(code="R201", message=f"{text} is beyond any calendar", help=f"at most {limit}", place=place)

@@ -15,7 +15,7 @@ from domain.wishes import Way
 from rules.conditions import ConditionReader, Fields
 from rules.model import IMPLICIT_CUSTOMER, USER_FIELDS, Date, DateTime, Enum, Model, Number, Ref, Value
 from rules.phrases import Wrong, parse_span
-from rules.problems import Place, Problems, suggestion
+from rules.problems import Place, Problems, Severity, suggestion
 from rules.rule import (
     Condition,
     Due,
@@ -62,7 +62,7 @@ class RuleReader:
 
     def read(self, document: Mapping) -> Rule | None:
         """None when it has errors; all of them are reported."""
-        before = len(self.problems.errors)
+        before = len(self.problems)
         check_keys(document, RULE_KEYS, self.problems)
         id_ = document.get("rule")
         if not isinstance(id_, Scalar) or not ID.fullmatch(id_.text):
@@ -90,7 +90,7 @@ class RuleReader:
         )
         title = self._texts(document.get("title")) or {"": str(id_)}
         tags = self._words(document.get("tags"))
-        if len(self.problems.errors) > before or said is None:
+        if said is None or any(new.severity is Severity.ERROR for new in self.problems[before:]):
             return None
         return Rule(
             id=str(id_),
@@ -280,7 +280,7 @@ class RuleReader:
         )
 
     def _repeat(self, node: Node) -> Repeat:
-        match = re.fullmatch(r"every (.+?)(?:,\s*at most (\d+) times?)?", " ".join(str(node).split()))
+        match = re.fullmatch(r"every (.+?)(?:,\s*at most (\d{1,9}) times?)?", " ".join(str(node).split()))
         if match is None:
             raise Wrong(
                 code="R201",

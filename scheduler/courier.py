@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from domain.delivery import Message, SendError
 from domain.subscription import Result, Subscription, WebhookDelivery, WebhookState
+from domain.watch import UNWATCHED, Watch
 from notifiers import email
 from notifiers.addresses import Refusal
 from notifiers.render import Rendered
@@ -81,6 +82,7 @@ class Courier:
     clock: Callable[[], datetime]
     random: Callable[[], float] = random.random
     at_once: int = AT_ONCE
+    watch: Watch = UNWATCHED
 
     def run(self, *, now: datetime) -> Posted:
         """Everything that is due at `now`, once."""
@@ -202,6 +204,10 @@ class _Tour:
     async def _land(self, subscription: str, results: list[Result]) -> None:
         disabled = await self._in_thread(webhooks.record, self.courier.db, subscription, results)
         states = [result.state for result in results]
+        for result in results:
+            self.courier.watch.posted(result.state.value)
+            ids = {"subscription": subscription, "delivery": result.delivery.id, "event": result.delivery.event.id}
+            log.info("posted: %s", result.state.value, extra=ids)
         self.posted.delivered += states.count(WebhookState.DELIVERED)
         self.posted.retried += states.count(WebhookState.READY)
         self.posted.failed += states.count(WebhookState.FAILED)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from domain.delivery import Channel, Delivery, Purpose, SendError
 from domain.person import People
+from domain.watch import UNWATCHED, Watch
 from notifiers.base import Line, Updating
 from scheduler.postman import Postman, Unwanted
 from scheduler.retry import next_attempt
@@ -55,6 +56,7 @@ async def dispatch_due(
     owner: str,
     limit: int = outbox.CLAIM_LIMIT,
     stop: Callable[[], bool] = lambda: False,
+    watch: Watch = UNWATCHED,
 ) -> Dispatched:
     """Send up to `limit` deliveries that are due. Running it twice, or on two machines, sends each once.
 
@@ -74,6 +76,7 @@ async def dispatch_due(
         outcome=outcome,
         now=now,
         stop=stop,
+        watch=watch,
     )
     by_channel: dict[Channel, deque[Delivery]] = {}
     for delivery in claimed:
@@ -104,6 +107,7 @@ class _Round:
     outcome: Dispatched
     now: datetime
     stop: Callable[[], bool]
+    watch: Watch
 
     async def channel(self, channel: Channel, waiting: deque[Delivery]) -> None:
         """Everything that goes one way. Where its server is down the rest stays due, with no attempt counted."""
@@ -111,7 +115,7 @@ class _Round:
             notifier = self.postman.notifier(channel)
         except SendError as failure:
             for delivery in waiting:
-                _record(self.db, delivery, failure, self.outcome, now=self.now)
+                self._record(delivery, failure)
             return
         closed = _Door()
         async with notifier.open() as line:
@@ -129,7 +133,7 @@ class _Round:
                 if door.down and failure.server_down and not failure.uncertain:
                     waiting.append(delivery)  # somebody met the closed door before: one attempt is enough to know
                     continue
-                _record(self.db, delivery, failure, self.outcome, now=self.now)
+                self._record(delivery, failure)
                 door.down |= failure.server_down
 
     async def _deliver(self, line: Line, delivery: Delivery) -> None:
@@ -146,12 +150,36 @@ class _Round:
         )
         if not begun:
             return  # another worker holds it by now
-        if delivery.purpose is Purpose.UPDATE and isinstance(line, Updating):
-            receipt = await line.update(message)
-        else:
-            receipt = await line.send(message)
+        with self.watch.span("send", traces=[delivery.trace] if delivery.trace else ()) as facts:
+            facts |= {"delivery": delivery.id, "channel": delivery.channel.value}
+            if delivery.purpose is Purpose.UPDATE and isinstance(line, Updating):
+                receipt = await line.update(message)
+            else:
+                receipt = await line.send(message)
         outbox.sent(self.db, delivery, receipt, now=self.now)
         self.outcome.sent += 1
+        self.watch.sent(delivery.channel, "sent")
+        log.info("sent", extra=_ids(delivery))
+
+    def _record(self, delivery: Delivery, failure: SendError) -> None:
+        """What a failure means for its delivery, by what it says to do next."""
+        log.warning("delivery %d: %s", delivery.id, failure, extra=_ids(delivery))
+        again = None if failure.permanent else next_attempt(delivery.attempts + 1, now=self.now)
+        if again is not None and failure.retry_after_s is not None:
+            again = max(again, self.now + timedelta(seconds=min(failure.retry_after_s, RETRY_AFTER_LIMIT_S)))
+        if failure.uncertain:
+            outbox.unknown(self.db, delivery, failure, now=self.now)
+            self.outcome.unknown += 1
+            self.watch.sent(delivery.channel, "unknown")
+        elif again is not None:
+            outbox.retry(self.db, delivery, due_at=again, error=failure)
+            self.outcome.retried += 1
+            self.watch.sent(delivery.channel, "retried")
+        else:
+            settle = outbox.failed if failure.permanent else outbox.dead
+            settle(self.db, delivery, failure, now=self.now)
+            self.outcome.failed += 1
+            self.watch.sent(delivery.channel, "failed")
 
     def _may_be_sent(self, delivery: Delivery) -> bool:
         """Asked again just before: is the person still here, awake, and to be reached? Raises `SendError`."""
@@ -176,23 +204,13 @@ class _Door:
     down: bool = False
 
 
-def _record(db: Database, delivery: Delivery, failure: SendError, outcome: Dispatched, *, now: datetime) -> None:
-    """What a failure means for its delivery, by what it says to do next."""
-    log.warning("delivery %d: %s", delivery.id, failure)
-    if failure.uncertain:
-        outbox.unknown(db, delivery, failure, now=now)
-        outcome.unknown += 1
-        return
-    again = None if failure.permanent else next_attempt(delivery.attempts + 1, now=now)
-    if again is not None and failure.retry_after_s is not None:
-        again = max(again, now + timedelta(seconds=min(failure.retry_after_s, RETRY_AFTER_LIMIT_S)))
-    if again is not None:
-        outbox.retry(db, delivery, due_at=again, error=failure)
-        outcome.retried += 1
-        return
-    settle = outbox.failed if failure.permanent else outbox.dead
-    settle(db, delivery, failure, now=now)
-    outcome.failed += 1
+def _ids(delivery: Delivery) -> dict[str, object]:
+    return {
+        "delivery": delivery.id,
+        "recommendation": delivery.recommendation,
+        "channel": delivery.channel.value,
+        "trace": delivery.trace,
+    }
 
 
 def _give_back(db: Database, deliveries: Iterable[Delivery]) -> None:

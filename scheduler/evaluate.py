@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from functools import partial
 
 from domain.recommendation import State
 from domain.record import Timeline
+from domain.watch import UNWATCHED, Watch
 from rules.rulebase import RuleBase
 from scheduler.episodes import Case, Circumstances, Conclusion, conclude
 from scheduler.processes import Decide, Failed, Processes, in_this_process
@@ -17,6 +19,8 @@ from store.due import Claim
 from store.evaluations import Evaluated
 from store.rulebases import Published
 from store.session import Database
+
+log = logging.getLogger("relance.evaluate")
 
 CLAIM_LIMIT = 200  # keeps one transaction short
 LEASE_S = 120.0  # longer than a claim takes; a worker that died is taken over after it
@@ -65,15 +69,26 @@ def evaluate_due(
     owner: str,
     limit: int = CLAIM_LIMIT,
     processes: Processes | None = None,
+    watch: Watch = UNWATCHED,
 ) -> Outcome:
     """Evaluate up to `limit` customers that changed or became due. `customers` is 0 when none was.
 
-    Decisions are made in `processes`, which have the same rule base; without them in this process.
+    Decisions are made in `processes`, which have the same rule base; without them in this process. `watch` is told.
     """
-    outcome = Outcome()
     claims = {c.dossier: c for c in due.claim(db, now=now, limit=limit, owner=owner, lease_s=LEASE_S)}
     if not claims:
-        return outcome
+        return Outcome()
+    with watch.span("evaluate", traces={c.trace for c in claims.values() if c.trace}) as facts:
+        outcome = _evaluate(db, rules, claims, processes, now=now)
+        facts |= {"customers": outcome.customers, "raised": outcome.raised, "failed": len(outcome.failed)}
+    watch.evaluated(decided=outcome.customers, failed=len(outcome.failed))
+    return outcome
+
+
+def _evaluate(
+    db: Database, rules: Rules, claims: Mapping[str, Claim], processes: Processes | None, *, now: datetime
+) -> Outcome:
+    outcome = Outcome()
     cases = _cases(db, claims, rules.published, now=now)
     known = people.load(db)
     decide = partial(
@@ -86,6 +101,8 @@ def evaluate_due(
             # One customer must never stop the others, nor be retried in a tight loop.
             due.quarantine(db, claims[case.dossier], reason=answer.reason, now=now, until=now + QUARANTINE)
             outcome.failed.append((case.dossier, answer.reason))
+            ids = {"customer": case.dossier, "trace": claims[case.dossier].trace}
+            log.error("customer %s could not be evaluated: %s", case.dossier, answer.reason, extra=ids)
         else:
             conclusions[case.dossier] = answer
     results = [
@@ -101,8 +118,20 @@ def evaluate_due(
             outcome.resolved += sum(r.state is State.RESOLVED for r in (*result.updated, *result.raised))
             outcome.queued += len(result.deliveries)
             outcome.unaddressed += conclusions[result.claim.dossier].unaddressed
+            _log(result)
     outcome.lost += len(lost)
     return outcome
+
+
+def _log(result: Evaluated) -> None:
+    """Of customers that somebody wrote, and of those about whom something is new; the rest is time passing."""
+    if result.claim.trace or result.raised or result.updated:
+        ids = {
+            "customer": result.claim.dossier,
+            "raised": [raised.id for raised in result.raised],
+            "trace": result.claim.trace,
+        }
+        log.info("evaluated", extra=ids)
 
 
 def _isolated(

@@ -9,20 +9,23 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from domain.policy import Policy
+from domain.watch import Watch
 from notifiers.mailbox import MailboxError
 from scheduler.audit import Auditor
 from scheduler.clock import Clock, Job
 from scheduler.courier import Courier
 from scheduler.dispatch import Dispatched, dispatch_due
 from scheduler.evaluate import Outcome, Rules, evaluate_due
+from scheduler.ledger import SEAL_EVERY_S, SWEEP, SWEEP_EVERY, Ledger
 from scheduler.plans import Planner
 from scheduler.postman import Postman
 from scheduler.processes import Processes
 from scheduler.returns import Returns
 from scheduler.sorting import Sorter
-from store import due, idempotency, outbox, rulebases, webhooks
+from store import due, outbox, rulebases, webhooks
 from store.session import Database
 
 log = logging.getLogger("relance.worker")
@@ -31,14 +34,14 @@ EVALUATE, DISPATCH = "evaluate", "dispatch"
 AUDIT_EVERY = timedelta(minutes=5)
 STUCK_EVERY = timedelta(hours=1)
 RETURNS_EVERY = timedelta(minutes=5)
-FORGET_EVERY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
     """`owner` names this process in leases. Any number of workers may share a store.
 
-    `processes` decide by the same rules; None: this process does. `jobs`: what else is to be done here.
+    `processes` decide by the same rules; None: this process does. `jobs`: what else is to be done here. `watch` is told
+    what happens.
     """
 
     db: Database
@@ -51,6 +54,8 @@ class Worker:
     processes: Processes | None = None
     jobs: Sequence[Job] = ()
     courier: Courier | None = None
+    ledger: Ledger | None = None
+    watch: Watch = field(default_factory=Watch)
 
     def evaluate(self, *, now: datetime, stop: Callable[[], bool] = lambda: False) -> Outcome:
         """Everything that is due at `now`, batch by batch."""
@@ -59,10 +64,11 @@ class Worker:
             if rulebases.live_hash(self.db) != self.rules.published.hash:
                 log.error("another rule base went live: this worker evaluates nothing until it is restarted")
                 return total
-            outcome = evaluate_due(self.db, self.rules, now=now, owner=self.owner, processes=self.processes)
+            self.watch.ticked()
+            outcome = evaluate_due(
+                self.db, self.rules, now=now, owner=self.owner, processes=self.processes, watch=self.watch
+            )
             total.add(outcome)
-            for customer, reason in outcome.failed:
-                log.error("customer %s could not be evaluated: %s", customer, reason)
             if outcome.customers + outcome.lost + len(outcome.failed) == 0:
                 return total
         return total
@@ -77,7 +83,9 @@ class Worker:
         Planner(db=self.db, base=base, nobody=self.rules.nobody, now=now).run()
         Sorter(db=self.db, base=base, policy=self.policy, now=now).run()
         while not stop():
-            outcome = asyncio.run(dispatch_due(self.db, self.postman, now=now, owner=self.owner, stop=stop))
+            outcome = asyncio.run(
+                dispatch_due(self.db, self.postman, now=now, owner=self.owner, stop=stop, watch=self.watch)
+            )
             total.add(outcome)
             if outcome.claimed == 0 or outcome.server_down:
                 return total
@@ -96,7 +104,9 @@ class Worker:
         clock.every(tick_s, DISPATCH, lambda now: self.dispatch(now=now, stop=ending.is_set))
         clock.once_per(AUDIT_EVERY, "audit", self.db, self.auditor.audit)
         clock.once_per(STUCK_EVERY, "stuck deliveries", self.db, self.auditor.stuck)
-        clock.once_per(FORGET_EVERY, "idempotency keys", self.db, self.forget)
+        if self.ledger is not None:
+            clock.every(SEAL_EVERY_S, "seals", partial(self.ledger.seal, stop=ending.is_set))
+            clock.once_per(SWEEP_EVERY, SWEEP, self.db, partial(self.ledger.sweep, stop=ending.is_set))
         for job in self.jobs:
             clock.once_per(job.every, job.name, self.db, job.run)
         if self.returns is not None:
@@ -121,10 +131,6 @@ class Worker:
             self.returns.collect(self.db, now=now)
         except MailboxError as failure:
             log.error("%s", failure)
-
-    def forget(self, now: datetime) -> None:
-        """Forget the answers to requests that nobody repeats any more."""
-        idempotency.forget(self.db, before=now - idempotency.KEPT)
 
     def release(self) -> None:
         """Give back what is leased and not begun, so that nobody has to wait for the lease to end."""

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, func, literal, select
 
 from domain.record import CUSTOMER
 from store.dialects import among
@@ -59,8 +59,9 @@ def listing(
         .limit(limit)
     )
     if search:
-        start = folded(search) or ""
-        named = select(records.c.dossier).where(records.c.name.between(start, start + LAST_CHARACTER))
+        begin = folded(search) or ""
+        begins = (records.c.name >= literal(begin, Text), records.c.name <= literal(begin + LAST_CHARACTER, Text))
+        named = select(records.c.dossier).where(*begins)
         numbered = select(customers.c.id).where(func.substr(customers.c.id, 1, len(search)) == search)
         query = query.where(customers.c.id.in_(named.union(numbered)))
     with db.read() as connection:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, sele
 
 from store.dialects import among, insert
 from store.session import Database
-from store.tables import AnyRow, Instant, customers
+from store.tables import INSTANT, AnyRow, customers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ def wake(connection: Connection, dossiers: Collection[str], *, now: datetime, tr
 
 def woken(now: datetime) -> dict[str, ColumnElement[Any]]:
     """The columns of a customer that is woken."""
-    earlier = case((customers.c.check_at < now, customers.c.check_at), else_=literal(now, Instant()))
+    earlier = case((customers.c.check_at < now, customers.c.check_at), else_=literal(now, INSTANT))
     return {"version": customers.c.version + 1, "check_at": earlier}
 
 

@@ -20,9 +20,10 @@ from store.audit import NewEntry
 from store.outbox import UNLEASED
 from store.privacy import ANSWERS, Of, Parts, Subject, of_customer, of_person
 from store.session import Database
-from store.tables import audit, customers, digest_items, outbox, records
+from store.tables import audit, customers, digest_items, outbox, record_history, records
 from store.tables import people as known
 
+NOBODY = "erased"  # who wrote, once they are erased
 EMPTY: Mapping[str, None] = dict.fromkeys(("source", "subject", "dossier", "before", "after", "salt"))
 
 
@@ -120,5 +121,10 @@ def _emptied(connection: Connection, parts: Parts, now: datetime) -> dict[str, i
 
 def _nameless(connection: Connection, parts: Parts, now: datetime) -> dict[str, int]:
     """What they did to what is kept about others stays, but nobody can tell who it was."""
-    nameless = update(audit).where(parts["acts"][1]).values(source=None, salt=None, erased_at=now)
+    theirs = parts["acts"][1]
+    wrote = select(audit.c.dossier).where(theirs)
+    sources = select(audit.c.source).where(theirs)
+    versions = (record_history.c.dossier.in_(wrote), record_history.c.source.in_(sources))
+    connection.execute(update(record_history).where(*versions).values(source=NOBODY))
+    nameless = update(audit).where(theirs).values(source=None, salt=None, erased_at=now)
     return {"acts": connection.execute(nameless).rowcount}

@@ -23,7 +23,7 @@ from store import audit, events
 from store.audit import NewEntry
 from store.dialects import among, insert
 from store.session import Database
-from store.tables import AnyRow, Instant, digest_items, outbox, people, recommendations
+from store.tables import INSTANT, AnyRow, digest_items, outbox, people, recommendations
 from store.visibility import visible
 
 CLAIM_LIMIT = 50  # what one worker can send within one lease
@@ -456,7 +456,7 @@ def _settle(db: Database, delivery: Delivery, *, told: Sequence[NewEvent] = (), 
 
 
 def _uncertain(now: datetime) -> dict[str, Any]:
-    resend_at = case((outbox.c.resends < RESEND_LIMIT, literal(now + RESEND_AFTER, Instant())))
+    resend_at = case((outbox.c.resends < RESEND_LIMIT, literal(now + RESEND_AFTER, INSTANT)))
     return {
         "state": DeliveryState.UNKNOWN,
         "due_at": func.coalesce(resend_at, outbox.c.due_at),

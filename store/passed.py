@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 from typing import Any, TypeAlias
 
 from sqlalchemy import BigInteger, Connection, Select, exists, func, literal, select, tuple_, union_all
@@ -16,10 +17,19 @@ from store import outbox as messages
 from store.session import Database
 from store.tables import AnyRow, audit, outbox, recommendations, record_history
 
-AUDITED, RECORDED, RAISED, ENDED, DELIVERED = "audit", "record", "raised", "ended", "delivery"
 
-Position: TypeAlias = tuple[datetime, str, int, str]
-"""Where something stands in the time line: when, which of the above, and the number or id it has there."""
+class Part(IntEnum):
+    """Where it is written down. Of what happened at one moment, the first here came first."""
+
+    RECORDED = 0
+    AUDITED = 1
+    RAISED = 2
+    DELIVERED = 3
+    ENDED = 4
+
+
+Position: TypeAlias = tuple[datetime, int, int, str]
+"""Where something stands in the time line: when, in which `Part`, and the number or id it has there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +72,13 @@ def page(db: Database, dossier: str, *, before: Position | None = None, limit: i
     return [found[position] for position in positions]
 
 
-def _parts(dossier: str) -> Iterator[Select[datetime, str, int, str]]:
+def _parts(dossier: str) -> Iterator[Select[datetime, int, int, str]]:
     nameless, numberless = literal(""), literal(0, BigInteger)
 
-    def part(of: str) -> Any:
-        return literal(of).label("part")
+    def part(of: Part) -> Any:
+        return literal(of.value).label("part")
 
-    yield select(audit.c.at.label("at"), part(AUDITED), audit.c.seq.label("number"), nameless.label("name")).where(
+    yield select(audit.c.at.label("at"), part(Part.AUDITED), audit.c.seq.label("number"), nameless.label("name")).where(
         audit.c.dossier == dossier
     )
     # Written before there was an audit, or no longer a record of this customer.
@@ -78,16 +88,16 @@ def _parts(dossier: str) -> Iterator[Select[datetime, str, int, str]]:
         audit.c.dossier == record_history.c.dossier,
         audit.c.at == record_history.c.recorded_at,
     )
-    yield select(record_history.c.recorded_at, part(RECORDED), record_history.c.seq, nameless).where(
+    yield select(record_history.c.recorded_at, part(Part.RECORDED), record_history.c.seq, nameless).where(
         record_history.c.dossier == dossier, ~audited
     )
     ours = recommendations.c.dossier == dossier
-    yield select(recommendations.c.opened_at, part(RAISED), numberless, recommendations.c.id).where(ours)
-    yield select(recommendations.c.ended_at, part(ENDED), numberless, recommendations.c.id).where(
+    yield select(recommendations.c.opened_at, part(Part.RAISED), numberless, recommendations.c.id).where(ours)
+    yield select(recommendations.c.ended_at, part(Part.ENDED), numberless, recommendations.c.id).where(
         ours, recommendations.c.ended_at.is_not(None)
     )
     at = func.coalesce(outbox.c.sent_at, outbox.c.wanted_at)
-    yield select(at, part(DELIVERED), outbox.c.id, nameless).where(outbox.c.id.in_(messages.about(ours)))
+    yield select(at, part(Part.DELIVERED), outbox.c.id, nameless).where(outbox.c.id.in_(messages.about(ours)))
 
 
 # --- what stands at a position ---
@@ -133,7 +143,9 @@ def _episodes(connection: Connection, positions: Sequence[Position]) -> Iterator
     }
     for position in positions:
         _, part, _, id_ = position
-        yield Passed(position=position, what=f"recommendation.{part}", recommendation=id_, rule=rows[id_].rule)
+        yield Passed(
+            position=position, what=f"recommendation.{Part(part).name.lower()}", recommendation=id_, rule=rows[id_].rule
+        )
 
 
 def _delivered(connection: Connection, positions: Sequence[Position]) -> Iterator[Passed]:
@@ -147,10 +159,10 @@ def _delivered(connection: Connection, positions: Sequence[Position]) -> Iterato
         )
 
 
-READ: Mapping[str, Callable[[Connection, Sequence[Position]], Iterator[Passed]]] = {
-    AUDITED: _audited,
-    RECORDED: _recorded,
-    RAISED: _episodes,
-    ENDED: _episodes,
-    DELIVERED: _delivered,
+READ: Mapping[Part, Callable[[Connection, Sequence[Position]], Iterator[Passed]]] = {
+    Part.AUDITED: _audited,
+    Part.RECORDED: _recorded,
+    Part.RAISED: _episodes,
+    Part.ENDED: _episodes,
+    Part.DELIVERED: _delivered,
 }

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Connection, case, delete, func, select, true, tuple_, update
+from sqlalchemy import Column, ColumnElement, Connection, and_, case, delete, func, not_, select, true, tuple_, update
 
 from domain.delivery import NewDelivery
 from domain.event import acted as acted_on
@@ -116,8 +116,8 @@ class Wanted:
         if self.worth_min is not None:
             yield columns.worth >= float(self.worth_min)
         if self.snoozed is not None:
-            later = func.coalesce(columns.snoozed_until, now) > now
-            yield later if self.snoozed else ~later
+            later = and_(columns.snoozed_until.is_not(None), columns.snoozed_until > now)
+            yield later if self.snoozed else not_(later)
 
 
 def page(
@@ -210,8 +210,8 @@ def open_by_rule(db: Database) -> dict[str, int]:
 def _open_by(db: Database, column: Column[str], which: ColumnElement[bool], without: Collection[str]) -> dict[str, int]:
     wanted = Wanted(state=State.OPEN, without=without).conditions(EPOCH)
     with db.read() as connection:
-        counted = select(column, func.count()).where(which, *wanted).group_by(column)
-        return dict(connection.execute(counted).tuples())
+        counted = select(column.label("of"), func.count().label("open")).where(which, *wanted).group_by(column)
+        return {row.of: row.open for row in connection.execute(counted)}
 
 
 def act(
@@ -263,7 +263,7 @@ def act(
 
 
 def _entry(before: Recommendation, after: Recommendation, act: Act) -> NewEntry:
-    was, became = audit.differing(described(before), described(after))
+    was, became = audit.differing(described(before) | {"note": before.note}, described(after) | {"note": after.note})
     return NewEntry(
         action=f"recommendation.{act}",
         kind="recommendation",

@@ -60,6 +60,8 @@ class Instant(TypeDecorator[datetime]):
         return EPOCH + MICROSECOND * value if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
+INSTANT = Instant()  # for statements; SQLAlchemy examines each new type anew
+
 # SQLite numbers rows by itself only for a key of type INTEGER.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 # Sorted as SQLite sorts all text, so that texts with the same beginning stand together.
@@ -377,6 +379,7 @@ _partial(
     "ix_webhook_deliveries_due",
     webhook_deliveries.c.subscription,
     webhook_deliveries.c.due_at,
+    webhook_deliveries.c.event,
     where=webhook_deliveries.c.state == "ready",
 )
 _partial(

@@ -48,7 +48,6 @@ STATES = {state: literal(state.value, literal_execute=True) for state in Webhook
 READY = webhook_deliveries.c.state == STATES[WebhookState.READY]
 LEASED = webhook_deliveries.c.state == STATES[WebhookState.LEASED]
 UNLEASED: dict[str, Any] = {"lease_until": None, "lease_owner": None}
-SETTLED = (WebhookState.DELIVERED, WebhookState.FAILED, WebhookState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +160,11 @@ def record(db: Database, subscription: str, results: Sequence[Result]) -> Subscr
             )
         )
         connection.execute(settle, [_settled(result) for result in results])
-        connection.execute(insert(connection, webhook_attempts), [_attempt_row(result) for result in results])
+        ids = [result.delivery.id for result in results]
+        there = select(webhook_deliveries.c.id).where(webhook_deliveries.c.id.in_(ids))
+        known = set(connection.scalars(there.with_for_update(read=True)))  # the others were erased meanwhile
+        if attempts := [_attempt_row(result) for result in results if result.delivery.id in known]:
+            connection.execute(insert(connection, webhook_attempts), attempts)
         subscriptions.save(connection, before, becomes, action="disabled", source=SOURCE, now=now)
     return becomes if becomes.disabled_at != before.disabled_at else None
 
@@ -281,7 +284,7 @@ def _again(connection: Connection, subscription: Subscription, wanted: Collectio
     again: Insert = into.on_conflict_do_update(
         index_elements=["subscription", "event"],
         set_=_afresh(now),
-        where=webhook_deliveries.c.state.in_(SETTLED),  # what still waits goes anyway
+        where=webhook_deliveries.c.settled_at.is_not(None),  # what still waits goes anyway
     ).returning(webhook_deliveries.c.id)
     rows = [happened.queued(subscription.id, event, now=now) for event in wanted]
     return len(connection.execute(again, rows).all())

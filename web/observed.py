@@ -69,7 +69,7 @@ def _method(scope: Scope) -> str:
 def _route(scope: Scope) -> str:
     """Names instead of values: "/api/v1/records/{kind}/{id}"."""
     route = scope.get("route")
-    return f"{scope.get('root_path', '')}{route.path}" if isinstance(route, APIRoute) else NO_ROUTE
+    return f"{scope.get('root_path', '')}{route.path_format}" if isinstance(route, APIRoute) else NO_ROUTE
 
 
 def _ids(scope: Scope, duration_s: float) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from enum import StrEnum
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from notifiers.chat import Unverified
 from store.session import StoreUnavailable
+from web.api import problems
 from web.headers import HEADERS
 from web.pages import page
 from web.services import services_of
@@ -77,9 +78,11 @@ async def on_trouble(request: Request, error: Exception) -> HTMLResponse:
     return show_trouble(request, error.kind, reader=error.reader)
 
 
-async def on_http_error(request: Request, error: Exception) -> HTMLResponse:
-    """The framework's own refusals: no such path, no such method."""
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """The framework's own refusals: no such path, no such method. Programs are answered as the API does."""
     assert isinstance(error, HTTPException)
+    if request.url.path.startswith("/api/"):  # a path that not even the API's mount matches: a line break in it
+        return await problems.on_http_error(request, error)
     answer = show_trouble(request, TroubleKind.LOST, status=error.status_code)
     answer.headers.update(error.headers or {})
     return answer

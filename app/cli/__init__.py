@@ -7,7 +7,20 @@ import sys
 
 import typer
 
-from app.cli import auditing, delivering, describing, files, previewing, rules, running, sources, storing, users
+from app.cli import (
+    auditing,
+    delivering,
+    describing,
+    files,
+    previewing,
+    privacy,
+    rules,
+    running,
+    sources,
+    storing,
+    users,
+    webhooks,
+)
 
 app = typer.Typer(
     name="relance",
@@ -32,8 +45,10 @@ app.command(name="openapi")(describing.openapi)
 app.add_typer(delivering.deliveries, name="deliveries")
 app.add_typer(sources.sources, name="sources")
 app.add_typer(auditing.audit, name="audit")
+app.add_typer(privacy.privacy, name="privacy")
 app.add_typer(users.users, name="users")
 app.add_typer(users.tokens, name="tokens")
+app.add_typer(webhooks.webhooks, name="webhooks")
 
 
 @app.callback()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from store.audit import Entry
 
 FAULTS_SHOWN = 20
+SEALED_WITHIN = timedelta(minutes=1)
 POSITION_DIGITS = 18  # what every database can count to
 
 audit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Who did what, and that nobody changed it since.")
@@ -85,8 +87,12 @@ def verify(
     from store import chain
 
     with open_store(load_settings()) as store:
-        verified = chain.verify(store, now=utc_now(), progress=_progress)
-        faults = [*verified.faults, *(_missing(chain.find(store, _position(head)), head) if head else ())]
+        verified = chain.verify(store, late=utc_now() - SEALED_WITHIN, progress=_progress)
+        faults = [
+            *verified.faults,
+            *_unsealed(verified.unsealed),
+            *(_missing(chain.find(store, _position(head)), head) if head else ()),
+        ]
     if as_json:
         print_json(
             {"entries": verified.entries, "emptied": verified.emptied, "head": str(verified.last), "faults": faults}
@@ -101,6 +107,10 @@ def verify(
         say(f"the last seal: {verified.last}")
     if faults:
         stop(Exit.FINDINGS)
+
+
+def _unsealed(count: int) -> list[str]:
+    return [f"{count:,} older than a minute and not sealed: is a worker running?"] if count else []
 
 
 def _position(head: str) -> int:

@@ -46,9 +46,9 @@ def export(customer: Customer = None, person: Person = None) -> None:
 
 @privacy.command()
 def erase(
-    reason: Annotated[str, typer.Option(help="Why. It stays in the audit, and should name nobody.")],
     customer: Customer = None,
     person: Person = None,
+    reason: Annotated[str, typer.Option(help="Why. It stays in the audit, and should name nobody.")] = "not given",
     yes: Annotated[bool, typer.Option("--yes", help="Yes, erase it.")] = False,
 ) -> None:
     """Erase everything that is kept about somebody, for good.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import signal
-import sys
 import textwrap
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -19,6 +17,7 @@ from app.cli.output import CommandError, Exit, counted, moment, note, print_json
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from app.wiring import House
     from scheduler.worker import Worker
 
 HEARS_WITHIN_S = 0.5  # the system may hand a signal to any thread, which does not wake the one that waits for it
@@ -28,34 +27,57 @@ def worker(
     once: Annotated[bool, typer.Option("--once", help="Do what is due, print what was done, and end.")] = False,
     at: Annotated[str | None, typer.Option(help="With --once: as if it were this moment.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: print one JSON document.")] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve /healthz, /readyz and /metrics on this port; 0 takes any."),
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="The address they listen on.")] = "127.0.0.1",
 ) -> None:
     """Evaluate who changed or became due, and send what is ready.
 
     Any number of workers may run on one database.
     """
+    from app.logs import to_stderr
     from app.settings import load_settings
+    from app.tracing import tracing
     from app.wiring import House, open_store, utc_now
     from scheduler.clock import Clock
 
     if at and not once:
         raise CommandError("--at goes with --once: a running worker keeps the time itself")
-    _log_to_stderr()
     settings = load_settings()
+    to_stderr(settings.log, events=not once)
     now = moment(at, "--at") if at else utc_now()
-    with open_store(settings) as store:
-        running = House.build(settings, store).worker(now=now)
+    with ExitStack() as work:
+        store = work.enter_context(open_store(settings))
         if once:
-            _work_once(running, now=now, as_json=as_json)
+            _work_once(House.build(settings, store).worker(now=now), now=now, as_json=as_json)
             return
-        stopped = stop_signal()
-        with running.at_work(Clock(time=utc_now), tick_s=settings.tick_s):
-            note("worker running; Ctrl-C ends it")
-            stopped()
+        house = House.build(settings, store).watched(work.enter_context(tracing(settings)))
+        running, stopped = house.worker(now=now), stop_signal()
+        work.enter_context(running.at_work(Clock(time=utc_now), tick_s=settings.tick_s))
+        if metrics_port is not None:
+            _serve_vitals(house, work, metrics_host, metrics_port)
+        note("worker running; Ctrl-C ends it")
+        stopped()
+
+
+def _serve_vitals(house: House, work: ExitStack, host: str, port: int) -> None:
+    from app.pages import address, listening, serving
+    from web.vitals import create_vitals
+
+    listener = work.enter_context(listening(host, port))
+    work.enter_context(serving(create_vitals(house.services(beside_worker=True)), listener))
+    note(f"its figures on {address(listener)}/metrics")
 
 
 def _work_once(running: Worker, *, now: datetime, as_json: bool) -> None:
     evaluated = running.evaluate(now=now)
     sent = running.dispatch(now=now)
+    if running.courier is not None:
+        running.courier.run(now=now)
+    if running.ledger is not None:
+        running.ledger.seal()
     if as_json:
         print_json(
             {
@@ -94,24 +116,26 @@ def serve(
     ] = False,
 ) -> None:
     """The web pages, and a worker beside them."""
+    from app.logs import to_stderr
     from app.pages import address, listening, serving
     from app.settings import load_settings
+    from app.tracing import tracing
     from app.wiring import House, open_store, utc_now
     from scheduler.clock import Clock
     from scheduler.worker import EVALUATE
     from web.app import create_app
 
-    _log_to_stderr()
     settings = load_settings()
-    with open_store(settings) as store, listening(host, port) as listener:
-        house = House.build(settings, store)
+    to_stderr(settings.log, events=True)
+    with open_store(settings) as store, listening(host, port) as listener, tracing(settings) as span:
+        house = House.build(settings, store).watched(span)
         stopped = stop_signal()
         with ExitStack() as work:
             services = house.services()
             if not no_worker:
                 clock, running = Clock(time=utc_now), house.worker(now=utc_now())
                 work.enter_context(running.at_work(clock, tick_s=settings.tick_s))
-                services = house.services(wrote=lambda: clock.soon(EVALUATE))
+                services = house.services(wrote=lambda: clock.soon(EVALUATE), beside_worker=True)
             pages = serving(
                 create_app(services),
                 listener,
@@ -137,8 +161,9 @@ def demo(
     Prints the address of a mailbox, with reminders to read and to act on.
     """
     from app.demo import run
+    from app.logs import LogFormat, to_stderr
 
-    _log_to_stderr()
+    to_stderr(LogFormat.TEXT)
     run(customers=customers, port=port, seed=seed, out=out if once else None, stop_signal=stop_signal)
 
 
@@ -200,9 +225,3 @@ def stop_signal() -> Callable[[], None]:
                 return come.get(timeout=HEARS_WITHIN_S)
 
     return wait
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )

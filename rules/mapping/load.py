@@ -45,7 +45,7 @@ def find(named: str) -> Path:
     """A mapping file, by its path or by the name of one that comes along. Raises `UnknownMap`."""
     ours = shipped()
     path = ours.get(named, Path(named))
-    if not path.is_file():
+    if not path.exists():
         raise UnknownMap(f'there is no file "{named}", and no map of this name; there are: {", ".join(ours)}')
     return path
 

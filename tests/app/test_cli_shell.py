@@ -179,7 +179,9 @@ def test_a_service_sends_and_answers_until_it_is_told_to_stop(company_today, sto
         assert answer.value.code == 404
         process.send_signal(stop)
         assert process.wait() == 0
-        assert process.stderr.read() == b""
+        lines = process.stderr.read().decode().splitlines()
+        assert all(" INFO relance." in line for line in lines), lines
+        assert any(" relance.requests GET - 404 duration_ms=" in line for line in lines)
     assert outbox.counts(company_today.db) == {DeliveryState.SENT: 1}
 
 

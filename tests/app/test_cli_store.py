@@ -171,7 +171,9 @@ def test_files_that_are_not_there_are_named(import_, relance):
         "error: nope.csv: cannot be opened: No such file or directory"
     )
     said = relance("import", "nope.csv", "--map", "nope.yaml")
-    assert said.err.startswith("nope.yaml:1:1: error[Y001] cannot be read: No such file or directory\n")
+    assert said.err.startswith(
+        'error: there is no file "nope.yaml", and no map of this name; there are: hubspot-companies,'
+    )
     assert said.code == 2
     import_(ROWS, "--report", "nowhere/report.csv").refuses(
         "error: nowhere/report.csv: the report cannot be written: No such file or directory"

@@ -42,6 +42,8 @@ def test_where_everything_is_well_each_check_says_so(well):
         "ok       people: 1 known, and all can be written to\n"
         "ok       worker: nothing is late\n"
         "ok       deliveries: none is stuck\n"
+        "ok       audit: 4 entries are as they were sealed\n"
+        "ok       retention: nothing was removed yet; a running worker does it\n"
         f"ok       mail: {LOOPBACK}:{well.post.port} answers\n"
         f"ok       sender: relance@example.com through {LOOPBACK}\n"
         "ok       dns: SPF and DMARC not looked at: example.com is not a public domain\n"
@@ -125,7 +127,11 @@ def test_customers_that_nobody_evaluates_are_a_warning(well):
     assert findings(well.relance("doctor")) == []
     well.has(Record(kind="lead", id="L2", customer="K2", fields={}), now=utc_now() - 6 * MINUTE)
     said = well.relance("doctor")
-    assert (said.code, findings(said)) == (0, ["warning  worker: 1 customer overdue by more than 5 minutes"])
+    assert said.code == 0
+    assert findings(said) == [
+        "warning  worker: 1 customer overdue by more than 5 minutes",
+        "warning  audit: not sealed for 5 minutes: 1",
+    ]
     assert "\n         run: relance worker\n" in said.out
     assert well.relance("doctor", "--strict").code == 1
 

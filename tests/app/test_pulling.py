@@ -167,7 +167,7 @@ def test_a_map_that_cannot_be_used_is_named_with_its_setting(sqlite_url: str, tm
         House.build(settings, db).services()
 
 
-def test_a_source_is_a_job_of_the_worker_and_can_be_read_by_hand(relance: Terminal, crm: Crm, tmp_path: Path) -> None:
+def test_a_source_can_be_read_by_hand(relance: Terminal, crm: Crm, tmp_path: Path) -> None:
     crm.has("C1", changed="2026-08-01")
     relance.writes("map.yaml", MAP)
     toml = f'map = "map.yaml"\nurl = "{crm.url}"\nquery = "{QUERY}"\nwatermark = "changed"\nevery = "2 hours"\n'
@@ -183,3 +183,23 @@ def test_a_source_is_a_job_of_the_worker_and_can_be_read_by_hand(relance: Termin
     crm.runs("DROP TABLE contracts")
     gone = relance("sources", "pull", "crm")
     assert (gone.code, "contracts" in gone.err) == (3, True)
+
+
+def test_each_source_is_a_job_of_the_worker_that_runs_at_its_own_interval(sqlite_url: str, crm: Crm) -> None:
+    crm.has("C1", changed="2026-08-01")
+    said = {"url": crm.url, "query": "SELECT no AS Id, changed AS EndDate FROM contracts", "every": "1 day"}
+    (crm.file.parent / "map.yaml").write_text(
+        "map: m\nrecords: [{kind: contract, id: Id, fields: {end_date: EndDate}}]\n"
+    )
+    settings = Settings(
+        database=sqlite_url,
+        processes=0,
+        sources={"crm": {**said, "map": str(crm.file.parent / "map.yaml")}},  # type: ignore[dict-item]
+        secret_keys=["a key for tests only"],  # type: ignore[list-item]
+    )
+    with open_store(settings) as db:
+        (job,) = House.build(settings, db).worker(now=NOON).jobs
+        assert (job.name, job.every) == ("source crm", timedelta(days=1))
+        job.run(NOON)
+        assert known(db, "C1") == {"end_date": "2026-08-01"}
+        assert sources.progress(db)["crm"].ran_at == NOON

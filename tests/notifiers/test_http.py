@@ -5,6 +5,7 @@ import logging
 import socket
 import ssl
 import subprocess
+import threading
 import traceback
 from ipaddress import ip_network
 from pathlib import Path
@@ -244,6 +245,31 @@ def test_a_name_that_points_inside_at_the_second_look_up_is_refused_then(monkeyp
         assert (len(server.told), len(inside.told)) == (1, 0)
 
     asyncio.run(scenario())
+
+
+def test_a_name_is_looked_up_once_for_all_who_wait_for_it(monkeypatch: pytest.MonkeyPatch):
+    looked_up: list[str] = []
+
+    def getaddrinfo(host: Any, port: Any, *_: Any, **__: Any) -> Any:
+        looked_up.append(host)
+        everybody_asked.wait(10)
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))]
+
+    async def scenario() -> None:
+        server = Server()
+        async with serving(server), LOOPBACK.open() as http:
+            url = f"http://rebinding.example:{server.port}/"
+            posts = [asyncio.create_task(http.post(url, b"{}")) for _ in range(50)]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            everybody_asked.set()
+            await asyncio.gather(*posts)
+            assert (len(server.told), looked_up) == (50, ["rebinding.example"])
+
+    everybody_asked = threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "getaddrinfo", getaddrinfo)
+        asyncio.run(scenario())
 
 
 def test_a_name_with_nothing_but_forbidden_addresses_is_refused_for_good(monkeypatch: pytest.MonkeyPatch):

@@ -43,3 +43,18 @@ def test_people_are_written_whole_and_the_same_again_is_unchanged(db: Database) 
     moved = Person(id="u1", name="Anna Ä.", email="anna@example.com")
     assert people.save(db, [moved, BEAT], now=T0, source="test") == [Outcome.CHANGED, Outcome.UNCHANGED]
     assert people.load(db).by_id == {"u1": moved, "u2": BEAT}
+
+
+def test_whoever_is_created_by_another_writer_meanwhile_is_looked_at_again(postgresql_url: str) -> None:
+    seen: list[Person | None] = []
+    with Database.connect(postgresql_url) as db:
+
+        def renamed(before: Person | None) -> Person:
+            seen.append(before)
+            if before is None:
+                people.save(db, [ANNA], now=T0, source="another writer")
+            return replace(ANNA, name="Anna B.")
+
+        (result,) = people.change(db, [people.Change(id="u1", after=renamed)], now=T0, source="test")
+    assert seen == [None, ANNA]
+    assert result.outcome is Outcome.CHANGED

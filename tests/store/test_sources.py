@@ -56,7 +56,10 @@ def test_a_watermark_is_where_the_next_reading_begins_and_ties_are_read_again(fo
     found, mark = read(foreign, by_number, watermark="id")
     assert read(foreign, by_number, watermark="id", since=mark) == ([3], mark)
     assert read(foreign, "SELECT * FROM deals ORDER BY id", watermark=None) == ([1, 2, 3], None)
-    assert read(foreign, "SELECT * FROM deals WHERE id > 9 AND (changed >= :watermark OR :watermark IS NULL)") == ([], None)
+    assert read(foreign, "SELECT * FROM deals WHERE id > 9 AND (changed >= :watermark OR :watermark IS NULL)") == (
+        [],
+        None,
+    )
 
 
 def test_what_is_wrong_is_said_without_a_secret(foreign: str) -> None:
@@ -68,6 +71,10 @@ def test_what_is_wrong_is_said_without_a_secret(foreign: str) -> None:
     for query, says in wrong.items():
         with pytest.raises(SourceUnavailable, match=says):
             read(foreign, query)
+    if "@" in foreign:
+        with pytest.raises(SourceUnavailable, match=r"\*\*\*") as failure:
+            read(foreign.replace("@", ":hunter2@"), "SELECT hunter2 FROM deals")
+        assert "hunter2" not in str(failure.value)
     unreachable = {
         "postgresql+psycopg://crm:hunter2@127.0.0.1:1/crm": "127.0.0.1",
         "nonsense://crm:hunter2@host/crm": "nonsense",

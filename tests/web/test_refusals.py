@@ -17,6 +17,7 @@ from web.headers import HEADERS
 from web.security import demo, mattermost_signed, personal_link, public, signed_link, slack_signed
 from web.signed_in import session
 from web.trouble import STATUS, TroubleKind
+from web.vitals import scraper
 from web.words import LOCALES, WORDS, Reader
 
 
@@ -140,7 +141,7 @@ def test_every_route_states_who_may_use_it(office):
         "/chat/mattermost",
         "/healthz",
     }
-    ways = {public, signed_link, personal_link, slack_signed, mattermost_signed, demo, session}
+    ways = {public, signed_link, personal_link, slack_signed, mattermost_signed, demo, session, scraper}
     for route in routes:
         if isinstance(route, Mount):  # the API, whose routes state permissions
             continue
@@ -149,14 +150,8 @@ def test_every_route_states_who_may_use_it(office):
         assert len(stated) == 1, f"{route.path} states {stated or 'nothing'}"
 
 
-def test_health_is_fine_while_the_store_answers(office):
-    answer = office.get("/healthz")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
-
-
-def test_without_a_store_the_pages_and_the_health_check_say_so():
+def test_without_a_store_the_pages_say_so():
     with Database.connect("sqlite:////no/such/folder/relance.db") as db, Office(db=db).client as client:
-        assert client.get("/healthz").status_code == 503
         page = client.get(Office(db=db).link(Link.DONE))
     assert page.status_code == 503
     assert heading(page) == "Please try again in a minute"

@@ -18,10 +18,13 @@ from web.api import (
     live,
     me,
     people,
+    privacy,
     problems,
     recommendations,
     records,
     rules,
+    schemas,
+    subscriptions,
     tokens,
     users,
 )
@@ -55,6 +58,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     records.router,
     batches.router,
     people.router,
+    privacy.router,
     inbound.router,
     customers.router,
     recommendations.router,
@@ -62,6 +66,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     rules.router,
     figures.router,
     live.router,
+    subscriptions.router,
+    schemas.router,
 )
 
 

@@ -27,7 +27,7 @@ from store.recommendations import Sort, Wanted
 from web.api.access import Caller, Requires
 from web.api.asked import DOSSIER, Exactly, InLanguage
 from web.api.audit import Moment
-from web.api.paging import LAST, Cursor, Limit, Page, decode, encode, unreadable
+from web.api.paging import Cursor, Limit, Page, decode, encode, unreadable
 from web.api.problems import Kind, Problem, answers, not_found
 from web.api.recommendations import ExplainedRecommendation, Ref, explained, shadows
 from web.api.records import etag
@@ -196,14 +196,14 @@ def _cursor(last: Passed) -> str:
 
 def _position(cursor: str) -> passed.Position:
     """Raises `Problem`."""
-    at, part, number, name = decode(cursor, str, str, int, str)
+    at, part, number, name = decode(cursor, str, int, int, str)
     try:
         moment = datetime.fromisoformat(at)
     except ValueError:
         raise unreadable() from None
     if moment.tzinfo is None:
         raise unreadable()
-    return moment, part, min(number, LAST), name
+    return moment, part, number, name
 
 
 # --- why, and why not ---

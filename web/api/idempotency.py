@@ -25,7 +25,6 @@ Key: TypeAlias = Annotated[
         alias="Idempotency-Key",
         pattern=r"^[!-~]{1,200}$",
         description="The same key with the same request gets the same answer for 24 hours, and writes once.",
-        examples=["7d1c2b8e-order-4711"],
     ),
 ]
 

@@ -71,9 +71,7 @@ def export(caller: Officer, asked: AskedAbout) -> Kept:
     found = privacy.export(caller.db, asked.subject(), keys=caller.services.keys)
     if found is None:
         raise not_found(f"{asked.of} about whom anything is kept")
-    return Kept(
-        of=asked.of, id=asked.id, exported_at=caller.now, erased_at=list(found.erased_at), parts=_parts(found)
-    )
+    return Kept(of=asked.of, id=asked.id, exported_at=caller.now, erased_at=list(found.erased_at), parts=_parts(found))
 
 
 @router.post(

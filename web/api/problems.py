@@ -143,7 +143,7 @@ def answers(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
 def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(StoreUnavailable, _on_unavailable)
     app.add_exception_handler(Exception, _on_failure)
 
@@ -171,7 +171,7 @@ def _pointer(place: Sequence[str | int]) -> str:
     )
 
 
-async def _on_http_error(_: Request, error: Exception) -> Response:
+async def on_http_error(_: Request, error: Exception) -> Response:
     """The framework's own refusals: no such path, no such method, a body that is not JSON."""
     assert isinstance(error, HTTPException)
     kind = BY_STATUS.get(error.status_code, Kind.INVALID)

@@ -16,7 +16,7 @@ from domain.access import Permission
 from domain.calendar import Calendar, Span
 from domain.event import described
 from domain.person import People
-from domain.recommendation import Match, Recommendation, State, Verdict
+from domain.recommendation import Match, NotOpen, Recommendation, State, Verdict
 from domain.record import Dossier
 from rules.model import Facts, Unreadable
 from rules.phrases import UNITS
@@ -463,7 +463,7 @@ def _act(
     while not changed and not is_so(current):
         try:
             changed = do(doer, current)
-        except ValueError:  # also `NotOpen`
+        except (NotOpen, ValueError):
             raise TooLate.of(current, people.load(caller.db)) from None
         current = _seen(caller, id_)
     names = customers.names(caller.db, [current.dossier])

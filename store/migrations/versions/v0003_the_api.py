@@ -199,7 +199,7 @@ def _webhooks() -> None:
     op.create_index(
         "ix_webhook_deliveries_due",
         "webhook_deliveries",
-        ["subscription", "due_at"],
+        ["subscription", "due_at", "event"],
         sqlite_where=where,
         postgresql_where=where,
     )

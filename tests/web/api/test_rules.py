@@ -1,0 +1,141 @@
+"""Rules through the API: those that are live, in plain words, and those that somebody tries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.access import Role
+from tests.story.relance import contract, customer
+from tests.web.api.office import Api
+from tests.web.api.test_customers import all_pages
+
+QUIET = """rule: quiet-contract
+title: {en: Quiet contract, de: Stiller Vertrag}
+for each: contract
+when: {status: active, end_date: in the next 400 days}
+then: {recommend: hold, say: Call them., do: call, to: owner}
+tests:
+  - {name: raises, today: 2026-11-23, given: {contract: {status: active, end_date: 2027-01-07}}, expect: {raised: contract-1}}
+  - {name: stays quiet, today: 2026-11-23, given: {contract: {status: cancelled}}, expect: {raised: contract-1}}
+"""
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+NONSENSE = {
+    "aliases of aliases": BOMB,
+    "deep": "[" * 100_000,
+    "deep blocks": "".join(f"{' ' * n}a{n}:\n" for n in range(900)),
+    "one long line": "x" * 1_000_000,
+    "many keys": "".join(f"k{n}: {n}\n" for n in range(80_000)),
+    "many documents": "---\nrule: x\n" * 40_000,
+    "many rules": "".join(f"---\nrule: r{n}\nfor each: contract\nthen: {{recommend: win, say: x}}\n" for n in range(300)),
+    "long words": f"rule: {'x' * 300_000}\nfor each: {'y' * 300_000}\nwhen: {{{'z' * 300_000}: yes}}\nthen: 5\n",
+    "long number": QUIET.replace("400", "9" * 100_000),
+    "far away": QUIET.replace("2026-11-23", "9999-12-31").replace("2027-01-07", "0001-01-01"),
+    "many spans": QUIET.replace("400 days", "999999999 business hours"),
+    "binary": "\x01\x02\x7f\ufeff\u2028\U0001f600: \x85",
+    "tags": "rule: !!python/object/apply:os.system [id]\n",
+    "code": 'model:\n  contract:\n    "x)\\nimport os\\nos.abort()\\n(": {count: "contract"}\n',
+    "template": QUIET.replace("Call them.", "'{% for a in range(10**9) %}{% for b in range(10**9) %}{{ a ** a }}{% endfor %}{% endfor %}'"),
+    "nothing": "",
+}
+
+
+def posted(text: str, **more: Any) -> dict[str, Any]:
+    return {"files": [{"name": "mine.yaml", "text": text}], **more}
+
+
+def test_the_live_rules_are_told_in_plain_words(api: Api) -> None:
+    company = api.company
+    company.knows("quiet", QUIET.partition("tests:")[0] + "rollout: {percent: 50}\n")
+    company.has(customer("K1"), contract("C1", ends="2026-11-15"))
+    company.runs()
+
+    rules = {rule["id"]: rule for rule in all_pages(api.integrator, "/rules?language=de", limit=4)}
+    assert list(rules) == sorted(rule.id for rule in company.house.base.rules)
+    expiring = rules["contract-expiring"]
+    assert (expiring["title"], expiring["pack"], expiring["stage"]) == (
+        "Vertrag läuft ohne Verlängerung aus",
+        "base",
+        "live",
+    )
+    assert (expiring["version"], expiring["open"], expiring["tags"]) == (1, 1, ["sales", "renewal"])
+    assert expiring["sentence"].startswith("Für jeden Vertrag, dessen Status aktiv ist")
+    assert (rules["quiet-contract"]["stage"], rules["quiet-contract"]["pack"]) == ("percent", "rules")
+
+    whole = api.sales.get("/rules/quiet-contract").json()
+    assert whole["source"] == QUIET.partition("tests:")[0] + "rollout: {percent: 50}\n"
+    assert whole["sentence"].startswith("For each contract")
+    (company.house.settings.rules[-1] and company).db  # noqa: B018
+    assert api.sales.get("/rules/quite-contract").json()["detail"].startswith('There is no rule "quite-contract"; did')
+    assert api.sales.post("/rules/check", json=posted(QUIET)).status_code == 403
+    assert api.as_(Role.PRODUCT_MANAGER).get("/rules").status_code == 200
+
+
+def test_posted_rules_are_checked_tested_and_simulated_and_nothing_is_written(api: Api) -> None:
+    company, manager = api.company, api.as_(Role.MANAGER)
+    company.has(customer("K1"), customer("K2", owner="mate"), customer("K3", owner=None))
+    company.has(contract("C1", ends="2026-11-15"), contract("C2", customer="K2", ends="2027-09-03"))
+    company.runs()
+    history = [manager.get(f"/customers/{k}/history").json() for k in ("K1", "K2")]
+
+    wrong = QUIET.replace("end_date", "end_dat").replace("recommend: hold, ", "")
+    found = manager.post("/rules/check", json=posted(wrong)).json()
+    assert (found["errors"], found["rules"]) == (4, 0)
+    first = found["findings"][0]
+    assert (first["code"], first["file"], first["line"], first["column"]) == ("R101", "mine.yaml", 4, 24)
+    assert first["help"] == 'did you mean "end_date"?'
+
+    played = manager.post("/rules/test", json=posted(QUIET)).json()
+    assert (played["tests"], played["failed"], played["cut_short"]) == (2, 1, False)
+    assert played["failures"] == [
+        {
+            "rule": "quiet-contract",
+            "test": "stays quiet",
+            "file": "mine.yaml",
+            "line": 8,
+            "message": "on 2026-11-23 expected contract-1, open is nothing",
+        }
+    ]
+    refused = manager.post("/rules/test", json=posted(wrong))
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["detail"].startswith("mine.yaml:4:24: R101 contract has no field")
+
+    ahead = manager.post("/rules/simulate", json=posted(QUIET, days=30)).json()
+    assert (ahead["customers"], ahead["cut_short"], ahead["failed"]) == (3, False, [])
+    by_rule = {row["rule"]: row for row in ahead["per_rule"]}
+    assert (by_rule["quiet-contract"]["open"], by_rule["quiet-contract"]["raised"]) == (2, 0)
+    live = manager.post("/rules/simulate", json={"days": 300, "customers": 2}).json()
+    assert (live["customers"], live["cut_short"]) == (2, True)
+    (expiring,) = [row for row in live["per_rule"] if row["rule"] == "contract-expiring"]
+    assert (expiring["open"], expiring["raised"]) == (1, 1)
+    assert [(row["person"], row["reminders"]) for row in live["per_person"]] == [("mate", 1), ("seller", 0)]
+    assert manager.post("/rules/simulate", json={"days": 367}).status_code == 422
+    assert manager.post("/rules/simulate", json={"customers": 1001}).status_code == 422
+
+    twice = {"files": [{"name": "a", "text": "x"}, {"name": "a", "text": "y"}]}
+    assert manager.post("/rules/check", json=twice).json()["errors"][0]["pointer"] == "/files/1/name"
+    assert [manager.get(f"/customers/{k}/history").json() for k in ("K1", "K2")] == history
+    assert [rule.id for rule in company.house.base.rules if rule.id == "quiet-contract"] == []
+
+
+@pytest.fixture(scope="module")
+def nonsense() -> list[str]:
+    return list(NONSENSE)
+
+
+def test_nonsense_is_answered_with_findings_and_never_takes_the_service_down(api: Api, nonsense: list[str]) -> None:
+    if api.company.database.startswith("postgresql"):
+        pytest.skip("the database has no part in it")
+    manager = api.as_(Role.MANAGER)
+    for name in nonsense:
+        for path in ("check", "test", "simulate"):
+            answer = manager.post(f"/rules/{path}", json=posted(NONSENSE[name]))
+            assert answer.status_code in (200, 413, 422), (name, path, answer.text[:300])
+            assert len(answer.content) < 500_000, (name, path)
+        assert manager.get("/rules").status_code == 200
+    assert manager.post("/rules/check", json=posted("x" * 1_000_001)).status_code == 422
+    assert manager.post("/rules/check", json=posted(BOMB)).json()["findings"][0]["code"] == "Y001"
