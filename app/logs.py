@@ -68,7 +68,8 @@ class TextLines(Lines):
     """`2026-11-23T09:00:00.000+00:00 INFO relance.dispatch sent delivery=7 trace=4bf9...`, exceptions below it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        words = [*self.head(record).values(), *(f"{name}={value}" for name, value in self.beside(record).items())]
+        ids = (f"{name}={value}" for name, value in self.beside(record).items() if value is not None)
+        words = [*self.head(record).values(), *ids]
         line = " ".join(words).replace("\r", "\\r").replace("\n", "\\n")
         exception = self.exception(record)
         return f"{line}\n{exception}" if exception else line
@@ -87,7 +88,12 @@ FORMATS: Mapping[LogFormat, type[Lines]] = {LogFormat.TEXT: TextLines, LogFormat
 
 
 def to_stderr(format_: LogFormat, *, events: bool = False) -> None:
-    """Warnings and errors on stderr; with `events` everything that the service does too."""
+    """Warnings and errors on stderr; with `events` everything that the service does too.
+
+    Whoever has set up logging before stays in charge.
+    """
+    if logging.root.handlers:
+        return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FORMATS[format_]())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Context, Decimal
@@ -19,7 +19,7 @@ from domain.calendar import At, Calendar, Span, Unit
 from domain.person import People
 from domain.record import CUSTOMER, Record
 from rules.advice import Adviser
-from rules.alone import Alone
+from rules.alone import Alone, endlessly
 from rules.loader import Checked
 from rules.model import Date, DateTime, Enum, Fact, Facts, FieldKey, FieldType, Number, Value, YesNo
 from rules.operators import (
@@ -57,10 +57,17 @@ class Looked:
     at_all: bool
 
 
-def review(checked: Checked, *, people: People | None = None, looked: Looked | None = None) -> Problems:
+def review(
+    checked: Checked,
+    *,
+    people: People | None = None,
+    looked: Looked | None = None,
+    patient: Callable[[], bool] = endlessly,
+) -> Problems:
     """All that is to be said of a rule base, in the order of its places: what reading it found, and what this adds.
 
-    `people`, `looked`: None where nobody knows them; what needs them is left out.
+    `people`, `looked`: None where nobody knows them; what needs them is left out. Raises `OutOfPatience`, where the
+    tests beside the rules take longer than anybody is `patient`.
     """
     found = Problems(checked.problems)
     rules = [_AsWritten.of(rule, checked) for rule in checked.rulebase.rules]
@@ -68,7 +75,7 @@ def review(checked: Checked, *, people: People | None = None, looked: Looked | N
         _check_dialogs(rules, checked, found)
     if people is not None:
         _check_people(rules, people, found)
-    _check_tests(checked, found)
+    _check_tests(checked, found, patient)
     for rule in rules:
         _check_possible(rule, found)
     _check_twins(checked.rulebase.rules, found)
@@ -206,7 +213,7 @@ class _Single(Alone):
         return _Silent(model=self.model, company=self.company)
 
 
-def single(base: RuleBase, rule: Rule) -> RuleBase:
+def single(base: RuleBase, rule: Rule, *, patient: Callable[[], bool] = endlessly) -> RuleBase:
     """A rule with nothing but what it rests on, decided without the engine: for the tests beside it."""
     said = (rule.then.worth, rule.then.due.link if rule.then.due else None)
     strata = base.strata.behind([*rule.fields(), *(link.key for link in said if isinstance(link, Link))])
@@ -219,14 +226,15 @@ def single(base: RuleBase, rule: Rule) -> RuleBase:
         office=base.office,
         calendars=base.calendars,
         hash=base.hash,
+        patient=patient,
     )
 
 
-def _check_tests(checked: Checked, found: Problems) -> None:
+def _check_tests(checked: Checked, found: Problems, patient: Callable[[], bool]) -> None:
     base = checked.rulebase
     for rule in base.rules:
         if rule.tests and _is_whole(rule, checked):
-            small = single(base, rule)
+            small = single(base, rule, patient=patient)
             for failure in (failure for test in rule.tests for failure in run_test(small, rule, test).failures):
                 way_out = "change the rule, or what the test expects of it"
                 found.error("R404", failure.place, f"{failure.test}: {failure.message}", way_out)

@@ -89,7 +89,7 @@ def add(
             raise CommandError(f"there is no user {owner}; `relance users list` shows all")
         made = office.webhooks()
         if refusal := made.refusal(url):
-            raise CommandError(f"{url}: {refusal.reason}")
+            raise CommandError(refusal.reason)
         secret = made.sealer.make(scheme)
         new = Subscription(
             id=f"sub_{secrets.token_hex(6)}",

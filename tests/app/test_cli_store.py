@@ -40,13 +40,13 @@ K5,Fünf,lena,2020-01-01
 
 
 def test_a_database_is_made_and_brought_up_to_date_once(relance):
-    assert relance("db", "current").out == "sqlite:///relance.db: schema empty, needed 0002\n"
+    assert relance("db", "current").out == "sqlite:///relance.db: schema empty, needed 0003\n"
     assert relance("db", "current").err == "Run: relance db upgrade\n"
     assert relance("db", "current").code == 1
-    assert relance("db", "upgrade").out == "sqlite:///relance.db: schema 0002, was empty\n"
-    assert relance("db", "upgrade").out == "sqlite:///relance.db: schema 0002 (unchanged)\n"
+    assert relance("db", "upgrade").out == "sqlite:///relance.db: schema 0003, was empty\n"
+    assert relance("db", "upgrade").out == "sqlite:///relance.db: schema 0003 (unchanged)\n"
     said = relance("db", "current")
-    assert (said.code, said.out, said.err) == (0, "sqlite:///relance.db: schema 0002, needed 0002\n", "")
+    assert (said.code, said.out, said.err) == (0, "sqlite:///relance.db: schema 0003, needed 0003\n", "")
 
 
 @pytest.mark.parametrize("command", ["worker --once", "deliveries list", "import x.csv --map map.yaml"])
@@ -248,7 +248,7 @@ def test_a_refused_connection_is_said_and_everything_is_tried_again_later(compan
     assert said.code == 0
     where = f"{LOOPBACK}:{company.post.port}"
     assert re.fullmatch(
-        rf"\S+ \S+ WARNING relance\.dispatch delivery 1: {where} failed \(connect\): .*Connect call failed.*\n",
+        rf"\S+ WARNING relance\.dispatch delivery 1: {where} failed \(connect\): .* delivery=1 .*\n",
         said.err,
     )
     assert said.out.splitlines()[1] == "0 mails sent, 1 to be tried again, 0 failed, 0 uncertain"

@@ -23,7 +23,7 @@ def settings(tmp_path, monkeypatch):
 
 def test_every_setting_but_the_keys_has_a_default(settings):
     defaults = settings()
-    assert (defaults.database, defaults.rules, defaults.tick_s) == ("sqlite:///relance.db", ["base"], 1.0)
+    assert (defaults.database, defaults.rules, defaults.tick_s) == ("sqlite:///relance.db", ["base"], 0.5)
     with pytest.raises(SettingsError) as missing:
         defaults.keys()
     assert str(missing.value).splitlines() == [

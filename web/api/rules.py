@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path as FilePath
@@ -16,7 +16,7 @@ from domain.access import Permission
 from domain.calendar import At
 from domain.person import People
 from domain.record import Dossier
-from rules.alone import alone
+from rules.alone import OutOfPatience, alone
 from rules.loader import Checked, Texts, check
 from rules.outlook import per_day, per_person, per_rule
 from rules.problems import Problem as Finding
@@ -26,7 +26,7 @@ from rules.rule import Reach, Rule, Stage, in_language
 from rules.rulebase import RuleBase, Undecidable
 from rules.sentence import sentence
 from rules.simulate import Outlook, foresee
-from rules.stories import Failure, Outcome, run_test
+from rules.stories import Failure, run_test
 from rules.wording import Wording
 from rules.written import pack_of, text_of
 from store import customers, dossiers, people, recommendations, rulebases
@@ -209,17 +209,16 @@ class FailedTest(BaseModel):
 class TestedRules(BaseModel):
     tests: int = Field(description="How many were played.")
     failed: int = Field(description="How many of them do not hold.")
-    cut_short: bool = Field(description=f"There are more: it would have taken longer than {TAKES_MAX_S:.0f} s.")
     failures: list[FailedTest] = Field(description=f"What is not as expected, the first {FINDINGS_SHOWN}.")
 
 
 @router.post("/rules/check", response_model=CheckedRules, operation_id="checkRules", summary="What is wrong with rules")
 def check_rules(caller: Author, posted: Posted) -> CheckedRules:
     """Every problem with its place and the way out, as `relance rules check` finds them."""
-    with _trying(caller):
+    known = people.load(caller.db)
+    with _trying(caller) as patient:
         checked = _stacked(caller, posted.files)
-        known = people.load(caller.db)
-        problems = review(checked, people=known if known.by_id else None)
+        problems = review(checked, people=known if known.by_id else None, patient=patient)
     names = {file.name for file in posted.files}
     found = [problem for problem in problems if problem.place.file in names]
     errors = sum(problem.severity is Severity.ERROR for problem in found)
@@ -234,21 +233,19 @@ def check_rules(caller: Author, posted: Posted) -> CheckedRules:
 @router.post("/rules/test", response_model=TestedRules, operation_id="testRules", summary="Play the tests beside rules")
 def test_rules(caller: Author, posted: Posted) -> TestedRules:
     """Those that stand in what is posted. 422: the rules have errors."""
-    with _trying(caller) as ends_at:
+    with _trying(caller) as patient:
         base = _without_errors(_stacked(caller, posted.files))
-        tests = [(rule, test) for rule in _of(base, {file.name for file in posted.files}) for test in rule.tests]
-        by_rule = {rule.id: single(base, rule) for rule, _ in tests}
-        outcomes: list[Outcome] = []
-        for rule, test in tests:
-            if monotonic() > ends_at:
-                break
-            outcomes.append(run_test(by_rule[rule.id], rule, test))
+        outcomes = [
+            run_test(small, rule, test)
+            for rule in _of(base, {file.name for file in posted.files})
+            for small in [single(base, rule, patient=patient)]
+            for test in rule.tests
+        ]
     failed = [outcome for outcome in outcomes if outcome.failures]
     failures = [FailedTest.of(failure) for outcome in failed for failure in outcome.failures]
     return TestedRules(
         tests=len(outcomes),
         failed=len(failed),
-        cut_short=len(outcomes) < len(tests),
         failures=failures[:FINDINGS_SHOWN],
     )
 
@@ -305,9 +302,7 @@ class Simulated(BaseModel):
     since: datetime
     until: datetime
     customers: int = Field(description="How many were simulated.")
-    cut_short: bool = Field(
-        description=f"There are more customers: more than was asked for, or than {TAKES_MAX_S:.0f} s are enough for."
-    )
+    cut_short: bool = Field(description="There are more customers than was asked for.")
     failed: list[Undecided] = Field(description="Customers of whom nothing can be said, and why.")
     per_day: list[DayAhead]
     per_rule: list[RuleAhead]
@@ -320,17 +315,17 @@ def simulate_rules(caller: Author, asked: Asked) -> Simulated:
 
     422: the rules have errors.
     """
-    known = people.load(caller.db)
+    known, nobody = people.load(caller.db), caller.services.nobody
     until = caller.now + timedelta(days=asked.days)
     outlook, failed = Outlook(), list[Undecided]()
     simulated, cut_short = 0, False
-    with _trying(caller) as ends_at:
-        base = _without_errors(_stacked(caller, asked.files)) if asked.files else caller.services.base
+    with _trying(caller) as patient:
+        rules = _without_errors(_stacked(caller, asked.files)) if asked.files else caller.services.base
+        base = alone(rules, patient=patient)
         for dossier in _dossiers(caller, known, limit=asked.customers + 1):
-            if simulated + len(failed) == asked.customers or monotonic() > ends_at:
+            if simulated + len(failed) == asked.customers:
                 cut_short = True
                 break
-            nobody = caller.services.nobody
             try:
                 events = list(foresee(base, dossier, since=caller.now, until=until, people=known, nobody=nobody))
             except Undecidable as failure:
@@ -366,14 +361,18 @@ def _dossiers(caller: Caller, known: People, *, limit: int) -> Iterator[Dossier]
 
 
 @contextmanager
-def _trying(caller: Caller) -> Generator[float]:
-    """One at a time tries rules; gives when to end, by the monotonic clock. Raises `Problem`."""
+def _trying(caller: Caller) -> Generator[Callable[[], bool]]:
+    """One at a time tries rules, and not for long. Gives whether there is time left. Raises `Problem`."""
     trying = caller.services.trying
     if not trying.acquire(timeout=WAITS_MAX_S):
         detail = "Somebody else is trying rules just now. Try again in a moment."
         raise Problem(kind=Kind.TOO_MANY, detail=detail, headers={"Retry-After": f"{TAKES_MAX_S:.0f}"})
+    ends_at = monotonic() + TAKES_MAX_S
     try:
-        yield monotonic() + TAKES_MAX_S
+        yield lambda: monotonic() < ends_at
+    except OutOfPatience:
+        detail = f"This takes longer than {TAKES_MAX_S:.0f} s: try fewer rules, customers or days, or shorter tests."
+        raise Problem(kind=Kind.TOO_LARGE, detail=detail) from None
     finally:
         trying.release()
 
@@ -402,7 +401,7 @@ def _without_errors(checked: Checked) -> RuleBase:
         faults = [Fault(pointer="/files", detail=_said(error)) for error in errors[:FINDINGS_SHOWN]]
         detail = "The rules have errors; `POST /rules/check` says more."
         raise Problem(kind=Kind.INVALID, detail=detail, errors=faults)
-    return alone(checked.rulebase)
+    return checked.rulebase
 
 
 def _said(error: Finding) -> str:
