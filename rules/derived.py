@@ -25,6 +25,7 @@ TAKES: Mapping[str, tuple[type[FieldType], ...]] = {
 }
 AGGREGATES = ("count", *TAKES)
 WAYS = (*AGGREGATES, *ARITHMETIC)
+OPERANDS_MAX = 100  # Python nests no expression deeper than 200
 ROUND = Number(says="worked out from itself")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 Written: TypeAlias = tuple[Scalar, MappingNode]
@@ -95,6 +96,10 @@ class DerivedTypes:
         if not isinstance(node, Sequence) or len(node.items) < 2:
             message, way_out = f"{way} takes a list of fields", f"as in {{{way}: [revenue_12m, cost_12m]}}"
             self.problems.error("R103", node.at, message, way_out)
+            return None
+        if len(node.items) > OPERANDS_MAX:
+            message = f"{way} takes at most {OPERANDS_MAX} fields"
+            self.problems.error("R103", node.at, message, "derive a field from some of them, and this one from that")
             return None
         types = [self._operand(kind, item) for item in node.items]
         amounts = [t for t in types if isinstance(t, Money)]

@@ -114,27 +114,23 @@ class Courier:
         async with AsyncExitStack() as stack:
             tour = None
             while not ending.is_set():
-                for subscription in await self._due():
-                    tour = tour or await stack.enter_async_context(self._opened(now=self.clock, stop=ending.is_set))
-                    if subscription not in under_way or under_way[subscription].done():
-                        under_way[subscription] = asyncio.create_task(tour.serve(subscription))
+                try:
+                    for subscription in await asyncio.to_thread(self._due):
+                        tour = tour or await stack.enter_async_context(self._opened(now=self.clock, stop=ending.is_set))
+                        if subscription not in under_way or under_way[subscription].done():
+                            under_way[subscription] = asyncio.create_task(tour.serve(subscription))
+                except StoreUnavailable as failure:
+                    log.error("%s", failure)
+                except Exception:
+                    log.exception("nothing was posted; it goes on at the next tick")
                 with suppress(TimeoutError):
                     await asyncio.wait_for(ending.wait(), tick_s)
             await asyncio.gather(*under_way.values())
 
-    async def _due(self) -> list[str]:
-        def look() -> list[str]:
-            now = self.clock()
-            webhooks.recover(self.db, now=now)
-            return webhooks.due(self.db, now=now)
-
-        try:
-            return await asyncio.to_thread(look)
-        except StoreUnavailable as failure:
-            log.error("%s", failure)
-        except Exception:
-            log.exception("what is due to subscribers cannot be seen")
-        return []
+    def _due(self) -> list[str]:
+        now = self.clock()
+        webhooks.recover(self.db, now=now)
+        return webhooks.due(self.db, now=now)
 
     @asynccontextmanager
     async def _opened(self, *, now: Callable[[], datetime], stop: Callable[[], bool]) -> AsyncGenerator[_Tour]:

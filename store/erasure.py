@@ -17,6 +17,7 @@ from domain.delivery import DeliveryState
 from store import audit as entries
 from store import people
 from store.audit import NewEntry
+from store.dialects import insert
 from store.outbox import UNLEASED
 from store.privacy import ANSWERS, Of, Parts, Subject, of_customer, of_person
 from store.session import Database
@@ -51,15 +52,16 @@ def erase(
 def _customer(connection: Connection, id_: str, now: datetime) -> Mapping[str, int]:
     # Whoever writes a record has it first, and then its customer; in the same order nobody waits for us in a ring.
     _locked(connection, select(records.c.id).where(records.c.dossier == id_).order_by(records.c.kind, records.c.id))
-    _locked(connection, select(customers.c.id).where(customers.c.id == id_))
+    unknown = _held(connection, id_, now)
     parts = of_customer(id_)
-    return {
+    gone = {
         **_emptied(connection, parts, now),
         **_deleted(connection, parts, "followups", "deliveries"),
         **_left_out_of_digests(connection, parts),
         **_posted(connection, parts),
         **_deleted(connection, parts, "recommendations", "history", "records", ANSWERS, "status"),
     }
+    return gone | {"status": gone["status"] - unknown}
 
 
 def _person(connection: Connection, id_: str, now: datetime) -> Mapping[str, int]:
@@ -85,6 +87,15 @@ ERASE: Mapping[Of, Callable[[Connection, str, datetime], Mapping[str, int]]] = {
 
 
 # --- pieces ---
+
+
+def _held(connection: Connection, dossier: str, now: datetime) -> int:
+    """Hold the customer's row, on which everybody waits who writes anything about it; how many had to be made for it."""
+    row = {"id": dossier, "version": 1, "check_at": now}
+    made = insert(connection, customers).on_conflict_do_nothing().returning(customers.c.id)
+    new = len(connection.execute(made, row).all())
+    _locked(connection, select(customers.c.id).where(customers.c.id == dossier))
+    return new
 
 
 def _locked(connection: Connection, rows: Select[Any]) -> None:

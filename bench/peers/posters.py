@@ -8,12 +8,20 @@ import socket
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from ipaddress import ip_network
 
 import aiohttp
 import httpx
 import requests
+from pydantic_core import to_json
 
 from bench.sink import HOST, wait_for
+from domain.event import Event, EventType
+from domain.subscription import Signing
+from notifiers.http import Outgoing
+from notifiers.signing import Sealer
+from notifiers.webhook import Endpoint
 
 Poster = Callable[[str, int, int], None]
 """Called with the address, how often, and how many at once."""
@@ -109,7 +117,32 @@ def by_requests(url: str, count: int, at_once: int) -> None:
         list(pool.map(work, [count // at_once] * at_once))
 
 
+def by_relance(url: str, count: int, at_once: int) -> None:
+    """An event, wrapped and signed at each post; the answer judged and kept for the log."""
+    now = datetime.now(UTC)
+    sealer = Sealer(["a key for this bench only"])
+    sign = sealer.opened(sealer.make(Signing.V1).secret)
+    event = Event(id="evt_1", seq=1, type=EventType.RAISED, at=now, customer="K1", data={"text": "x" * 900})
+    endpoint = Endpoint(
+        url=url, signs=(sign,), content_type=HEADERS["Content-Type"], wrap=lambda e: to_json({"data": e.data})
+    )
+
+    async def run() -> None:
+        async with Outgoing(allowed=(ip_network(f"{HOST}/32"),)).open() as http:
+            left = iter(range(count))
+
+            async def work() -> None:
+                for _ in left:
+                    attempt = await endpoint.post(http, event, now=now)
+                    assert attempt.status == 204, attempt.error
+
+            await asyncio.gather(*(work() for _ in range(at_once)))
+
+    asyncio.run(run())
+
+
 POSTERS: Mapping[str, Poster] = {
+    "Relance": by_relance,
     "aiohttp, bare": by_aiohttp,
     "requests, in threads": by_requests,
     "httpx": by_httpx,

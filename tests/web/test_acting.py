@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ import pytest
 from domain.delivery import Link
 from domain.recommendation import State
 from tests.web.office import CALL, heading
+
+ACTION = "Start the renewal call"
 
 
 @pytest.mark.parametrize("link", list(Link))
@@ -203,6 +206,29 @@ def test_only_web_addresses_become_a_link(office, do, offered):
     assert ("Open crm.example.com" in page) is offered
     assert "javascript:" not in page
     assert "data:text" not in page
+
+
+def test_an_action_of_another_system_is_taken_in_one_click_and_heard_of_once(office):
+    office.says("webhook renewal.start")
+    path = office.link(Link.ACT)
+    assert f'<button formaction="?as=act" class="main" autofocus>{ACTION}</button>' in office.get(path).text
+
+    answer = office.press(path, note="by phone")
+    assert heading(answer) == "Marked as done"
+    assert heading(office.press(path)) == "Already done by you, 10:02"
+    assert (office.recommendation.state, office.recommendation.note) == (State.DONE, "by phone")
+    assert requested(office) == [{"do": "webhook", "argument": "renewal.start"}]
+
+    office.press(path, undo="1")
+    assert office.recommendation.state is State.OPEN
+    office.press(f"{path}?as=done")
+    assert len(requested(office)) == 1
+
+
+def requested(office):
+    with office.db.read() as connection:
+        rows = connection.exec_driver_sql("SELECT data FROM events WHERE type = 'action.requested' ORDER BY seq")
+        return [json.loads(data)["action"] for (data,) in rows]
 
 
 def test_the_trace_shows_every_condition_with_its_value(office):

@@ -305,7 +305,10 @@ ITEM: Mapping[str, Any] = {
 }
 TAKES: Mapping[str, Any] = {
     JSON: {"schema": {"type": "array", "maxItems": ARRAY_ITEMS, "items": ITEM}},
-    NDJSON: {"schema": {"type": "string", "description": "One operation a line, at most 1 MiB each, 1 GiB in all."}},
+    NDJSON: {
+        "schema": {"type": "string", "description": "One operation a line, at most 1 MiB each, 1 GiB in all."},
+        "example": '{"kind": "customer", "id": "K1", "fields": {"name": "Muster Logistik AG"}}\n',
+    },
 }
 SPOKEN: Mapping[str, Any] = {
     NDJSON: {"schema": {"type": "string", "description": "One outcome a line, the counts last."}}

@@ -71,8 +71,8 @@ class NewPerson(PersonFields):
 class PersonPatch(PersonFields):
     """What is left out stays as it is; null removes."""
 
-    name: Text = Field("", examples=["Lena Steiner"])
-    email: Email = ""
+    name: Text = Field(default_factory=str, examples=["Lena Steiner"])
+    email: Email = Field(default_factory=str)
 
 
 class KnownPerson(BaseModel):

@@ -29,18 +29,17 @@ from domain.subscription import (
 from notifiers.addresses import Refusal
 from notifiers.http import Outgoing
 from notifiers.signing import Sealer
-from notifiers.webhook import Webhooks
+from notifiers.webhook import TIMEOUT_S, Webhooks
 from store import subscriptions, webhooks
 from web.api.access import Caller, Requires
 from web.api.bodies import ExactRoute
-from web.api.paging import Cursor, Limit, Page, decode, encode
+from web.api.paging import LAST, Cursor, Limit, Page, decode, encode
 from web.api.problems import Fault, Kind, Problem, answers, not_found
 from web.api.users import LINE
 
 URL_LIMIT = 2000
 OVERLAP_LIMIT = timedelta(days=7)
 TEST_LEASE_S = 60.0
-NUMBER_LIMIT = 2**63 - 1
 
 router = APIRouter(tags=["subscriptions"], route_class=ExactRoute)
 
@@ -480,12 +479,12 @@ def list_deliveries(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[KnownDelivery]:
-    (before,) = decode(cursor, int) if cursor else (NUMBER_LIMIT,)
+    (before,) = decode(cursor, int) if cursor else (LAST,)
     found = webhooks.listing(
         caller.db,
         _found(caller, subscription).id,
         states=[state] if state else None,
-        before=min(before, NUMBER_LIMIT),
+        before=before,
         limit=limit + 1,
     )
     more = encode([found[limit - 1].id]) if len(found) > limit else None
@@ -502,7 +501,7 @@ def list_deliveries(
 def get_delivery(
     caller: Subscriber,
     subscription: SubscriptionId,
-    delivery: Annotated[int, Path(ge=1, le=NUMBER_LIMIT, description="The delivery's number.")],
+    delivery: Annotated[int, Path(ge=1, le=LAST, description="The delivery's number.")],
 ) -> ShownDelivery:
     found = webhooks.get(caller.db, _found(caller, subscription).id, delivery)
     if found is None:
@@ -550,7 +549,12 @@ def _rotated(secret: Secret, overlap: timedelta, now: datetime) -> Callable[[Sub
 
 def _webhooks(caller: Caller) -> Webhooks:
     services = caller.services
-    return Webhooks(sealer=Sealer(services.keys), outgoing=services.outgoing or Outgoing(), source=services.base_url)
+    allowed = services.outgoing.allowed if services.outgoing else ()
+    return Webhooks(
+        sealer=Sealer(services.keys),
+        outgoing=Outgoing(allowed=allowed, timeout_s=TIMEOUT_S),
+        source=services.base_url,
+    )
 
 
 def _check_url(made: Webhooks, url: str) -> None:

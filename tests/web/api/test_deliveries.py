@@ -35,7 +35,7 @@ def test_what_could_not_be_sent_is_seen_and_sent_again(api: Api) -> None:
     assert whole["about"] == [
         {"recommendation": whole["about"][0]["recommendation"], "rule": "contract-expiring", "customer": "K1"}
     ]
-    assert "To: seller@example.com" in whole["body"]
+    assert 'To: "Seller" <seller@example.com>' in whole["body"]
     assert (whole["attempts"], whole["last_error"]) == (1, None)
     for query, found in {
         "customer=K1": 1,
@@ -59,7 +59,7 @@ def test_what_could_not_be_sent_is_seen_and_sent_again(api: Api) -> None:
     assert admin.get(f"/deliveries/{number}").json()["last_error"] == "550 no such user"
     assert admin.get("/deliveries/counts").json() == {"sent": 1, "failed": 1}
     address = Suppression(address="seller@example.com", reason=Why.BOUNCED, since=company.now)
-    suppressions.add(company.db, address)
+    suppressions.add(company.db, address, source="test")
     assert "nothing is sent to seller@example.com" in admin.post(f"/deliveries/{number}/retry").json()["detail"]
     suppressions.lift(company.db, "seller@example.com", source="test", now=company.now)
     assert admin.post(f"/deliveries/{number}/retry").json()["state"] == "ready"

@@ -17,8 +17,9 @@ for each: contract
 when: {status: active, end_date: in the next 400 days}
 then: {recommend: hold, say: Call them., do: call, to: owner}
 tests:
-  - {name: raises, today: 2026-11-23, given: {contract: {status: active, end_date: 2027-01-07}}, expect: {raised: contract-1}}
-  - {name: stays quiet, today: 2026-11-23, given: {contract: {status: cancelled}}, expect: {raised: contract-1}}
+  - {name: raises, today: 2026-11-23, given: {contract: {id: C1, status: active, end_date: 2027-01-07}},
+     expect: {raised: C1}}
+  - {name: stays quiet, today: 2026-11-23, given: {contract: {id: C1, status: cancelled}}, expect: {raised: C1}}
 """
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -29,19 +30,23 @@ NONSENSE = {
     "deep": "[" * 100_000,
     "deep blocks": "".join(f"{' ' * n}a{n}:\n" for n in range(900)),
     "one long line": "x" * 1_000_000,
-    "many keys": "".join(f"k{n}: {n}\n" for n in range(80_000)),
-    "many documents": "---\nrule: x\n" * 40_000,
-    "many rules": "".join(f"---\nrule: r{n}\nfor each: contract\nthen: {{recommend: win, say: x}}\n" for n in range(300)),
+    "many keys": "".join(f"k{n}: {n}\n" for n in range(5_000)),
+    "many documents": "---\nrule: x\n" * 5_000,
+    "many rules": "".join(
+        f"---\nrule: r{n}\nfor each: contract\nthen: {{recommend: win, say: x}}\n" for n in range(300)
+    ),
     "long words": f"rule: {'x' * 300_000}\nfor each: {'y' * 300_000}\nwhen: {{{'z' * 300_000}: yes}}\nthen: 5\n",
-    "long number": QUIET.replace("400", "9" * 100_000),
+    "long number": QUIET.replace("400", "9" * 10_000),
     "far away": QUIET.replace("2026-11-23", "9999-12-31").replace("2027-01-07", "0001-01-01"),
     "many spans": QUIET.replace("400 days", "999999999 business hours"),
     "binary": "\x01\x02\x7f\ufeff\u2028\U0001f600: \x85",
     "tags": "rule: !!python/object/apply:os.system [id]\n",
     "code": 'model:\n  contract:\n    "x)\\nimport os\\nos.abort()\\n(": {count: "contract"}\n',
-    "template": QUIET.replace("Call them.", "'{% for a in range(10**9) %}{% for b in range(10**9) %}{{ a ** a }}{% endfor %}{% endfor %}'"),
+    "template": QUIET.replace("Call them.", "'{% for a in range(10**9) %}{{ a ** a }}{% endfor %}'"),
     "nothing": "",
 }
+
+HARMLESS = ("nothing",)
 
 
 def posted(text: str, **more: Any) -> dict[str, Any]:
@@ -50,7 +55,7 @@ def posted(text: str, **more: Any) -> dict[str, Any]:
 
 def test_the_live_rules_are_told_in_plain_words(api: Api) -> None:
     company = api.company
-    company.knows("quiet", QUIET.partition("tests:")[0] + "rollout: {percent: 50}\n")
+    company.knows("quiet", QUIET.partition("tests:")[0] + "rollout: 50% of customers\n")
     company.has(customer("K1"), contract("C1", ends="2026-11-15"))
     company.runs()
 
@@ -67,9 +72,8 @@ def test_the_live_rules_are_told_in_plain_words(api: Api) -> None:
     assert (rules["quiet-contract"]["stage"], rules["quiet-contract"]["pack"]) == ("percent", "rules")
 
     whole = api.sales.get("/rules/quiet-contract").json()
-    assert whole["source"] == QUIET.partition("tests:")[0] + "rollout: {percent: 50}\n"
+    assert whole["source"] == QUIET.partition("tests:")[0] + "rollout: 50% of customers\n"
     assert whole["sentence"].startswith("For each contract")
-    (company.house.settings.rules[-1] and company).db  # noqa: B018
     assert api.sales.get("/rules/quite-contract").json()["detail"].startswith('There is no rule "quite-contract"; did')
     assert api.sales.post("/rules/check", json=posted(QUIET)).status_code == 403
     assert api.as_(Role.PRODUCT_MANAGER).get("/rules").status_code == 200
@@ -84,20 +88,20 @@ def test_posted_rules_are_checked_tested_and_simulated_and_nothing_is_written(ap
 
     wrong = QUIET.replace("end_date", "end_dat").replace("recommend: hold, ", "")
     found = manager.post("/rules/check", json=posted(wrong)).json()
-    assert (found["errors"], found["rules"]) == (4, 0)
+    assert (found["errors"], found["rules"]) == (3, 0)
     first = found["findings"][0]
     assert (first["code"], first["file"], first["line"], first["column"]) == ("R101", "mine.yaml", 4, 24)
     assert first["help"] == 'did you mean "end_date"?'
 
     played = manager.post("/rules/test", json=posted(QUIET)).json()
-    assert (played["tests"], played["failed"], played["cut_short"]) == (2, 1, False)
+    assert (played["tests"], played["failed"]) == (2, 1)
     assert played["failures"] == [
         {
             "rule": "quiet-contract",
             "test": "stays quiet",
             "file": "mine.yaml",
-            "line": 8,
-            "message": "on 2026-11-23 expected contract-1, open is nothing",
+            "line": 9,
+            "message": "on 2026-11-23 expected C1, open is nothing",
         }
     ]
     refused = manager.post("/rules/test", json=posted(wrong))
@@ -122,20 +126,27 @@ def test_posted_rules_are_checked_tested_and_simulated_and_nothing_is_written(ap
     assert [rule.id for rule in company.house.base.rules if rule.id == "quiet-contract"] == []
 
 
-@pytest.fixture(scope="module")
-def nonsense() -> list[str]:
-    return list(NONSENSE)
-
-
-def test_nonsense_is_answered_with_findings_and_never_takes_the_service_down(api: Api, nonsense: list[str]) -> None:
-    if api.company.database.startswith("postgresql"):
-        pytest.skip("the database has no part in it")
+@pytest.mark.parametrize("database_url", ["sqlite_url"], indirect=True)
+def test_nonsense_is_answered_with_findings_and_never_takes_the_service_down(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manager = api.as_(Role.MANAGER)
-    for name in nonsense:
-        for path in ("check", "test", "simulate"):
+    for name, text in NONSENSE.items():
+        answer = manager.post("/rules/check", json=posted(text))
+        assert answer.status_code == (413 if name == "many rules" else 200), (name, answer.text[:300])
+        if answer.status_code == 200 and name not in HARMLESS:
+            assert answer.json()["findings"], name
+        assert len(answer.content) < 200_000, name
+    for path in ("test", "simulate"):
+        for name in ("aliases of aliases", "many rules", "long number", "far away", "code", "nothing"):
             answer = manager.post(f"/rules/{path}", json=posted(NONSENSE[name]))
             assert answer.status_code in (200, 413, 422), (name, path, answer.text[:300])
-            assert len(answer.content) < 500_000, (name, path)
-        assert manager.get("/rules").status_code == 200
     assert manager.post("/rules/check", json=posted("x" * 1_000_001)).status_code == 422
-    assert manager.post("/rules/check", json=posted(BOMB)).json()["findings"][0]["code"] == "Y001"
+    halves = {"files": [{"name": name, "text": "#" * 500_001} for name in "ab"]}
+    assert manager.post("/rules/check", json=halves).status_code == 413
+
+    monkeypatch.setattr("web.api.rules.TAKES_MAX_S", 0.0)
+    for path in ("check", "test"):
+        late = manager.post(f"/rules/{path}", json=posted(QUIET))
+        assert late.status_code == 413
+        assert late.json()["detail"].startswith("This takes longer than 0 s: try fewer rules")

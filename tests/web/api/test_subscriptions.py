@@ -99,7 +99,7 @@ def test_a_subscription_from_its_secret_to_its_end(reachable: Api, subscriber: S
 
 def test_a_test_is_sent_at_once_and_shows_exactly_what_came_back(reachable: Api, subscriber: Subscriber) -> None:
     made = add(reachable, subscriber.url)
-    add(reachable, f"{subscriber.url}?another")
+    other = add(reachable, f"{subscriber.url}?another")
     subscriber.secrets = [made["secret"]]
     subscriber.will(200, (503, {"X-Reason": "napping"}, "come back later"))
     path = f"/subscriptions/{made['id']}"
@@ -114,6 +114,8 @@ def test_a_test_is_sent_at_once_and_shows_exactly_what_came_back(reachable: Api,
     jsonschema.validate(subscriber.got[0].json["data"], schema, jsonschema.Draft202012Validator)
     assert len({got.id for got in subscriber.got}) == 2
     assert runs(reachable) == Posted()  # nobody else is told, and nothing is tried again
+    since = reachable.integrator.post(f"/subscriptions/{other['id']}/replay", json={"since": NEVER})
+    assert since.json() == {"queued": 0}
     states = [each["state"] for each in reachable.integrator.get(f"{path}/deliveries").json()["items"]]
     assert states == ["failed", "delivered"]
     assert reachable.integrator.post(f"{path}/disable").json()["disabled_reason"] == "by integrator"
