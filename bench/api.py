@@ -10,6 +10,7 @@ import json
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import aiohttp
+from aiohttp import web
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -31,6 +33,7 @@ from store.session import Database
 
 SINGLE, BATCH, AT_ONCE = 2_000, 20_000, 32
 PACE_PER_S, PACED_S = 100, 15.0
+EVENTS = 500
 POSTS, ROUNDS = 4_000, 3  # the fastest counts: whatever else the machine does only ever adds
 COMMAND = "python -m bench api"
 
@@ -38,6 +41,7 @@ COMMAND = "python -m bench api"
 def main() -> None:
     upserts()
     webhooks()
+    ten_endpoints()
 
 
 # --- upserts, and the mails that follow ---
@@ -171,3 +175,67 @@ def webhooks() -> None:
             best[name] = max(best.get(name, 0.0), count / (perf_counter() - begun))
     rows = [(name, f"{rate:,.0f}", f"{best['Relance'] / rate:.2f}") for name, rate in best.items()]
     show(f"Webhook POSTs/s, {AT_ONCE} at once", ("", "POST/s", "Relance is"), rows, command=COMMAND)
+
+
+# --- ten endpoints, one of them dead ---
+
+
+def ten_endpoints() -> None:
+    """From the first upsert until nine endpoints have everything: all ten answer, or the tenth never does."""
+    seconds = {dead: min(_nine_served(dead=dead) for _ in range(ROUNDS)) for dead in (False, True)}
+    rows = [
+        (name, f"{seconds[dead]:.2f}", f"{EVENTS * 9 / seconds[dead]:,.0f}", f"{seconds[dead] / seconds[False]:.2f}")
+        for name, dead in (("ten answer", False), ("one never answers", True))
+    ]
+    title = f"{EVENTS} events to ten endpoints, from the upserts until nine have them all"
+    show(title, ("", "seconds", "POST/s", "ratio"), rows, command=COMMAND)
+
+
+def _nine_served(*, dead: bool) -> float:
+    name, db = next(found := databases())
+    assert name == "SQLite"
+    try:
+        with (
+            TemporaryDirectory(prefix="relance-bench-") as folder,
+            mailbox() as box,
+            service(db, Path(folder), mail_port=box.port) as running,
+        ):
+            return asyncio.run(_served(running, dead=dead))
+    finally:
+        found.close()
+
+
+async def _served(running: Service, *, dead: bool) -> float:
+    received, all_there = Counter[int](), asyncio.Event()
+
+    async def take(request: web.Request) -> web.Response:
+        place = int(request.match_info["place"])
+        if dead and place == 9:
+            await asyncio.sleep(3600)
+        await request.read()
+        received[place] += 1
+        if all(received[live] >= EVENTS for live in range(9)):
+            all_there.set()
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/{place}", take)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, 0).start()
+    port = runner.addresses[0][1]
+    async with aiohttp.ClientSession(headers=running.headers) as session:
+        for place in range(10):
+            asked = {"url": f"http://{HOST}:{port}/{place}", "types": ["recommendation.raised"]}
+            async with session.post(f"{running.url}/subscriptions", json=asked) as answer:
+                assert answer.status == 201, await answer.text()
+        lines = "\n".join(json.dumps(customer(number)) for number in range(EVENTS)).encode()
+        begun = perf_counter()
+        async with session.post(
+            f"{running.url}/batches", data=lines, headers={"Content-Type": "application/x-ndjson"}
+        ) as answer:
+            assert answer.status == 200, await answer.text()
+        await asyncio.wait_for(all_there.wait(), 300)
+        taken = perf_counter() - begun
+    await runner.cleanup()
+    return taken

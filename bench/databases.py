@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,7 +10,7 @@ from store.session import Database
 from tests.databases import migrate, postgresql
 
 
-def databases() -> Iterator[tuple[str, Database]]:
+def databases() -> Generator[tuple[str, Database]]:
     """(its name, the database), one after the other, each gone when the next is asked for."""
     with (
         TemporaryDirectory(prefix="relance-bench-") as folder,

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, TypeAlias
 
@@ -201,7 +202,7 @@ class Http:
                 return Answer(
                     status=response.status,
                     body=await _start(response.content, read_bytes),
-                    retry_after_s=_patience(response.headers.get("Retry-After", "")),
+                    retry_after_s=_patience(response.headers.get("Retry-After")),
                     headers=response.headers,
                     asked=response.request_info.headers,
                 )
@@ -209,6 +210,7 @@ class Http:
             raise _lost(failure, message.phase, host=str(address.host), only_server=only_server) from None
 
 
+@lru_cache(maxsize=1024)  # endpoints are posted to again and again
 def web_address(url: str) -> URL | Refusal:
     """The address, if it can be posted to. Whether it may be, its IP address tells. A reason never repeats the URL."""
     try:
@@ -285,9 +287,10 @@ async def _start(content: aiohttp.StreamReader, limit_bytes: int) -> bytes:
     return read
 
 
-def _patience(header: str) -> float | None:
-    """Seconds; the other form, a date, is used by none of those we send to."""
-    return min(float(header), PATIENCE_LIMIT_S) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", header) else None
+def _patience(header: str | None) -> float | None:
+    """Seconds. The other form is a date, which `notifiers.webhook` reads: it knows what time it is."""
+    said = header is not None and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", header)
+    return min(float(said[0]), PATIENCE_LIMIT_S) if said else None
 
 
 def _lost(failure: Exception, phase: Phase, *, host: str, only_server: bool) -> SendError:

@@ -7,7 +7,7 @@ is not there. What arrived before stays where it is: in mailboxes and chats, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from store.dialects import insert
 from store.outbox import UNLEASED
 from store.privacy import ANSWERS, Of, Parts, Subject, of_customer, of_person
 from store.session import Database
-from store.tables import audit, customers, digest_items, outbox, record_history, records
+from store.tables import AnyRow, audit, customers, digest_items, outbox, record_history, records
 from store.tables import people as known
 
 NOBODY = "erased"  # who wrote, once they are erased
@@ -36,22 +36,30 @@ def erase(
     What stays is an entry in the audit: that somebody was erased, by whom (`source`) and why, under their pseudonym.
     Nobody who wrote anything else about them can be told from it; `reason` should name nobody.
     """
-    with db.begin() as connection:
-        gone = {name: count for name, count in ERASE[subject.of](connection, subject.id, now).items() if count}
-        if gone.keys() - {ANSWERS}:
-            entry = NewEntry(
-                action=f"{subject.of}.erased",
-                kind=subject.of.value,
-                subject=subject.pseudonym(key),
-                after={"reason": reason, "erased": gone},
-            )
-            entries.note(connection, [entry], source=source, at=now, trace=trace)
-    return gone if gone.keys() - {ANSWERS} else {}
+    while True:
+        try:
+            with db.begin() as connection:
+                erased = ERASE[subject.of](connection, subject.id, now)
+                gone = {name: count for name, count in erased.items() if count}
+                if not gone.keys() - {ANSWERS}:
+                    return {}
+                entry = NewEntry(
+                    action=f"{subject.of}.erased",
+                    kind=subject.of.value,
+                    subject=subject.pseudonym(key),
+                    after={"reason": reason, "erased": gone},
+                )
+                entries.note(connection, [entry], source=source, at=now, trace=trace)
+                return gone
+        except _Overtaken:
+            continue
+
+
+class _Overtaken(Exception):
+    """A record was created just now: look again."""
 
 
 def _customer(connection: Connection, id_: str, now: datetime) -> Mapping[str, int]:
-    # Whoever writes a record has it first, and then its customer; in the same order nobody waits for us in a ring.
-    _locked(connection, select(records.c.id).where(records.c.dossier == id_).order_by(records.c.kind, records.c.id))
     unknown = _held(connection, id_, now)
     parts = of_customer(id_)
     gone = {
@@ -90,16 +98,23 @@ ERASE: Mapping[Of, Callable[[Connection, str, datetime], Mapping[str, int]]] = {
 
 
 def _held(connection: Connection, dossier: str, now: datetime) -> int:
-    """Hold the customer's row, on which everybody waits who writes anything about it; how many had to be made for it."""
+    """Hold the row on which everybody waits who writes anything about a customer; 1: it had to be made for that.
+
+    Whoever writes records holds them before it, so that we do too; raises `_Overtaken` where there are more by then.
+    """
+    theirs = select(records.c.kind, records.c.id).where(records.c.dossier == dossier)
+    held = _locked(connection, theirs.order_by(records.c.kind, records.c.id))
     row = {"id": dossier, "version": 1, "check_at": now}
     made = insert(connection, customers).on_conflict_do_nothing().returning(customers.c.id)
     new = len(connection.execute(made, row).all())
     _locked(connection, select(customers.c.id).where(customers.c.id == dossier))
+    if len(connection.execute(theirs).all()) != len(held):
+        raise _Overtaken
     return new
 
 
-def _locked(connection: Connection, rows: Select[Any]) -> None:
-    connection.execute(rows.with_for_update()).all()
+def _locked(connection: Connection, rows: Select[*tuple[Any, ...]]) -> Sequence[AnyRow]:
+    return connection.execute(rows.with_for_update()).all()
 
 
 def _deleted(connection: Connection, parts: Parts, *names: str) -> dict[str, int]:
@@ -116,9 +131,7 @@ def _left_out_of_digests(connection: Connection, parts: Parts) -> dict[str, int]
     """Written afresh if they are still to go out; whoever is writing one now finds that the lease is over."""
     which = parts["digests"][1]
     leased = (which, outbox.c.state == DeliveryState.LEASED)
-    connection.execute(
-        update(outbox).where(*leased).values(UNLEASED | {"state": DeliveryState.READY, "fence": outbox.c.fence + 1})
-    )
+    connection.execute(update(outbox).where(*leased).values(state=DeliveryState.READY, **UNLEASED))
     emptied = connection.execute(update(outbox).where(which).values(body=None)).rowcount
     about = select(parts["recommendations"][0].c.id).where(parts["recommendations"][1])
     connection.execute(delete(digest_items).where(digest_items.c.recommendation.in_(about)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -20,6 +23,7 @@ from store import (
     audit,
     chain,
     dossiers,
+    due,
     erasure,
     evaluations,
     events,
@@ -283,6 +287,38 @@ def test_nothing_is_queued_for_a_person_who_was_erased_meanwhile(db: Database) -
     assert evaluations.commit_many(db, [result]) == set()
     assert recommendations.get(db, mine.id) == mine
     assert privacy.weigh(db, LENA) == {}
+
+
+def test_others_write_evaluate_and_send_while_somebody_is_erased(db: Database) -> None:
+    """Nobody waits for the other in a ring, and after the last erasure nothing is left."""
+    rounds, numbers = 12, itertools.count()
+
+    def writes() -> None:
+        at = T0 + timedelta(seconds=next(numbers))
+        write(db, customer("K1", touched=at.isoformat(), owner="lena"), contract("C1", touched=at.isoformat()), now=at)
+        people.save(db, [Person(id="lena", name="Lena", email="lena@example.com")], now=T0, source="test")
+
+    def evaluates() -> None:
+        for claim in due.claim(db, now=T0 + DAY, limit=1, owner=str(next(numbers)), lease_s=1):
+            mine = recommendation(at=T0 + timedelta(seconds=next(numbers)))
+            decided = {"next_check": None, "evaluated_at": T0, "rulebase": "sha256:1"}
+            deliveries = [reminder(mine, person="lena")]
+            evaluations.commit_many(db, [Evaluated(claim=claim, raised=[mine], deliveries=deliveries, **decided)])
+
+    def sends() -> None:
+        for delivery in claimed(db, now=T0 + DAY, limit=2):
+            outbox.sending(db, delivery, message_id="<1@x>", body=b"Dear", now=T0)
+
+    works: list[Callable[[], object]] = [writes, evaluates, sends, lambda: erased(db, K1), lambda: erased(db, LENA)]
+    with ThreadPoolExecutor(len(works)) as pool:
+        for done in [pool.submit(lambda work=work: [work() for _ in range(rounds)]) for work in works]:
+            done.result()
+    for subject in (K1, LENA):
+        erased(db, subject)
+        assert privacy.weigh(db, subject) == {}
+    while chain.seal(db):
+        pass
+    assert chain.verify(db, late=T0).faults == ()
 
 
 def count(db: Database, table: Any) -> int:

@@ -140,7 +140,8 @@ ANYTHING: Mapping[str, Any] = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {"description": "One row, an array of rows, or what has them under the setting `rows`."}
+            "schema": {"description": "One row, an array of rows, or what has them under the setting `rows`."},
+            "example": [{"Contract No": "C-1007", "Customer": "K1", "End": "07.01.2027"}],
         }
     },
 }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from itertools import islice
 from pathlib import Path as FilePath
 from time import monotonic
 from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from domain.access import Permission
 from domain.calendar import At
@@ -34,7 +35,7 @@ from web.api.access import Caller, Requires
 from web.api.asked import InLanguage, Language, language_of
 from web.api.bodies import ExactRoute
 from web.api.paging import Cursor, Limit, Page, decode, encode
-from web.api.problems import Fault, Kind, Problem, answers
+from web.api.problems import Kind, Problem, answers
 from web.api.users import LINE
 
 # What may be tried at once. A thousand rules, or a simulation without end, would keep everybody else waiting.
@@ -121,20 +122,26 @@ def _live(caller: Caller, rules: Sequence[Rule], language: Language | None) -> l
 # --- what somebody tries ---
 
 
-class PostedFile(BaseModel):
-    model_config = {"extra": "forbid"}
-
-    name: str = Field(
-        pattern=LINE, max_length=200, description="As findings name it.", examples=["quiet-customer.yaml"]
-    )
-    text: str = Field(
-        max_length=CHARACTERS_MAX,
-        description="YAML, as in a rule file.",
-        examples=[
-            "rule: quiet-customer\nfor each: customer\nwhen: {since: more than 90 days ago}\n"
-            "then: {recommend: hold, say: Call them., do: call}\n"
-        ],
-    )
+QUIET = """rule: quiet-customer
+for each: customer
+when: {since: more than 90 days ago}
+then: {recommend: hold, say: Call them., do: call}
+"""
+TEXT = r"^[^\x00]*$"
+FileName: TypeAlias = Annotated[str, Field(pattern=LINE, max_length=200)]
+FileText: TypeAlias = Annotated[str, Field(pattern=TEXT, max_length=CHARACTERS_MAX)]
+Files: TypeAlias = Annotated[
+    dict[FileName, FileText],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": FILES_MAX,
+            "propertyNames": {"pattern": LINE, "maxLength": 200},
+            "additionalProperties": {"type": "string", "pattern": TEXT, "maxLength": CHARACTERS_MAX},
+        }
+    ),
+]
+FILES_ARE = "The text of each file by its name, as findings have it: YAML, as in a rule file."
 
 
 class Posted(BaseModel):
@@ -142,7 +149,13 @@ class Posted(BaseModel):
 
     model_config = {"extra": "forbid"}
 
-    files: list[PostedFile] = Field(min_length=1, max_length=FILES_MAX)
+    files: Files = Field(
+        min_length=1,
+        max_length=FILES_MAX,
+        description=FILES_ARE,
+        examples=[{"quiet-customer.yaml": QUIET}],
+        json_schema_extra={"minProperties": 1},
+    )
 
 
 class Asked(BaseModel):
@@ -150,7 +163,7 @@ class Asked(BaseModel):
 
     model_config = {"extra": "forbid"}
 
-    files: list[PostedFile] = Field([], max_length=FILES_MAX)
+    files: Files = Field({}, max_length=FILES_MAX, description=FILES_ARE, examples=[{"quiet-customer.yaml": QUIET}])
     days: int = Field(90, ge=1, le=DAYS_MAX, description="From now on.")
     customers: int = Field(200, ge=1, le=CUSTOMERS_MAX, description="The first so many of those that one sees.")
 
@@ -169,7 +182,7 @@ class KnownFinding(BaseModel):
     def of(cls, finding: Finding) -> KnownFinding:
         place = finding.place
         return cls(
-            file=place.file,
+            file=FilePath(place.file).name if FilePath(place.file).is_absolute() else place.file,
             line=place.line,
             column=place.column,
             length=place.length,
@@ -210,6 +223,7 @@ class TestedRules(BaseModel):
     tests: int = Field(description="How many were played.")
     failed: int = Field(description="How many of them do not hold.")
     failures: list[FailedTest] = Field(description=f"What is not as expected, the first {FINDINGS_SHOWN}.")
+    findings: list[KnownFinding] = Field(description="Errors in the rules: with any, nothing was played.")
 
 
 @router.post("/rules/check", response_model=CheckedRules, operation_id="checkRules", summary="What is wrong with rules")
@@ -219,25 +233,26 @@ def check_rules(caller: Author, posted: Posted) -> CheckedRules:
     with _trying(caller) as patient:
         checked = _stacked(caller, posted.files)
         problems = review(checked, people=known if known.by_id else None, patient=patient)
-    names = {file.name for file in posted.files}
-    found = [problem for problem in problems if problem.place.file in names]
+    found = [problem for problem in problems if problem.place.file in posted.files]
     errors = sum(problem.severity is Severity.ERROR for problem in found)
     return CheckedRules(
-        rules=len(_of(checked.rulebase, names)),
+        rules=len(_of(checked.rulebase, posted.files)),
         errors=errors,
         warnings=len(found) - errors,
-        findings=[KnownFinding.of(problem) for problem in found[:FINDINGS_SHOWN]],
+        findings=_findings(found),
     )
 
 
 @router.post("/rules/test", response_model=TestedRules, operation_id="testRules", summary="Play the tests beside rules")
 def test_rules(caller: Author, posted: Posted) -> TestedRules:
-    """Those that stand in what is posted. 422: the rules have errors."""
+    """Those that stand in what is posted."""
     with _trying(caller) as patient:
-        base = _without_errors(_stacked(caller, posted.files))
+        checked = _stacked(caller, posted.files)
+        base, errors = checked.rulebase, checked.problems.errors
         outcomes = [
             run_test(small, rule, test)
-            for rule in _of(base, {file.name for file in posted.files})
+            for rule in _of(base, posted.files)
+            if not errors
             for small in [single(base, rule, patient=patient)]
             for test in rule.tests
         ]
@@ -247,6 +262,7 @@ def test_rules(caller: Author, posted: Posted) -> TestedRules:
         tests=len(outcomes),
         failed=len(failed),
         failures=failures[:FINDINGS_SHOWN],
+        findings=_findings(errors),
     )
 
 
@@ -304,6 +320,7 @@ class Simulated(BaseModel):
     customers: int = Field(description="How many were simulated.")
     cut_short: bool = Field(description="There are more customers than was asked for.")
     failed: list[Undecided] = Field(description="Customers of whom nothing can be said, and why.")
+    findings: list[KnownFinding] = Field(description="Errors in the rules: with any, nothing was simulated.")
     per_day: list[DayAhead]
     per_rule: list[RuleAhead]
     per_person: list[PersonAhead]
@@ -311,18 +328,16 @@ class Simulated(BaseModel):
 
 @router.post("/rules/simulate", response_model=Simulated, operation_id="simulateRules", summary="What rules would do")
 def simulate_rules(caller: Author, asked: Asked) -> Simulated:
-    """Over the customers that one sees, as their records are today. Nothing is written, and nobody is sent anything.
-
-    422: the rules have errors.
-    """
+    """Over the customers that one sees, as their records are today. Nothing is written, and nobody is sent anything."""
     known, nobody = people.load(caller.db), caller.services.nobody
     until = caller.now + timedelta(days=asked.days)
     outlook, failed = Outlook(), list[Undecided]()
     simulated, cut_short = 0, False
     with _trying(caller) as patient:
-        rules = _without_errors(_stacked(caller, asked.files)) if asked.files else caller.services.base
-        base = alone(rules, patient=patient)
-        for dossier in _dossiers(caller, known, limit=asked.customers + 1):
+        checked = _stacked(caller, asked.files) if asked.files else None
+        errors = checked.problems.errors if checked else []
+        base = alone(checked.rulebase if checked else caller.services.base, patient=patient)
+        for dossier in _dossiers(caller, known, limit=0 if errors else asked.customers + 1):
             if simulated + len(failed) == asked.customers:
                 cut_short = True
                 break
@@ -340,6 +355,7 @@ def simulate_rules(caller: Author, asked: Asked) -> Simulated:
         customers=simulated,
         cut_short=cut_short,
         failed=failed,
+        findings=_findings(errors),
         per_day=[DayAhead.model_validate(row) for row in per_day(outlook)],
         per_rule=[RuleAhead.model_validate(row) for row in per_rule(outlook)],
         per_person=[PersonAhead.model_validate(row) for row in per_person(outlook, known)],
@@ -377,36 +393,20 @@ def _trying(caller: Caller) -> Generator[Callable[[], bool]]:
         trying.release()
 
 
-def _stacked(caller: Caller, files: Sequence[PostedFile]) -> Checked:
+def _stacked(caller: Caller, files: Files) -> Checked:
     """Raises `Problem` where they are too many or too long."""
-    texts: dict[str, str] = {}
-    for place, file in enumerate(files):
-        if file.name in texts:
-            fault = Fault(pointer=f"/files/{place}/name", detail="another file is named so")
-            raise Problem(kind=Kind.INVALID, detail="Two files have the same name.", errors=[fault])
-        texts[file.name] = file.text
-    if sum(map(len, texts.values())) > CHARACTERS_MAX:
+    if sum(map(len, files.values())) > CHARACTERS_MAX:
         detail = f"These are more than {CHARACTERS_MAX:,} characters in all: try fewer rules at once."
         raise Problem(kind=Kind.TOO_LARGE, detail=detail)
-    checked = check([*caller.services.packs, Texts(files=texts)])
-    count = len(_of(checked.rulebase, texts))
+    checked = check([*caller.services.packs, Texts(files=files)])
+    count = len(_of(checked.rulebase, files))
     if count > RULES_MAX:
         raise Problem(kind=Kind.TOO_LARGE, detail=f"These are {count} rules: try at most {RULES_MAX} at once.")
     return checked
 
 
-def _without_errors(checked: Checked) -> RuleBase:
-    """Raises `Problem` with each error."""
-    if errors := checked.problems.errors:
-        faults = [Fault(pointer="/files", detail=_said(error)) for error in errors[:FINDINGS_SHOWN]]
-        detail = "The rules have errors; `POST /rules/check` says more."
-        raise Problem(kind=Kind.INVALID, detail=detail, errors=faults)
-    return checked.rulebase
-
-
-def _said(error: Finding) -> str:
-    place = error.place
-    return f"{FilePath(place.file).name}:{place.line}:{place.column}: {error.code} {_cut(error.message)}"
+def _findings(problems: Iterable[Finding]) -> list[KnownFinding]:
+    return [KnownFinding.of(problem) for problem in islice(problems, FINDINGS_SHOWN)]
 
 
 def _of(base: RuleBase, names: Container[str]) -> list[Rule]:
