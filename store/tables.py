@@ -222,9 +222,7 @@ addressees = Table(
     "addressees",
     metadata,
     Column("person", Text, primary_key=True),
-    Column(
-        "recommendation", Text, ForeignKey(recommendations.c.id, ondelete="CASCADE"), primary_key=True, index=True
-    ),
+    Column("recommendation", Text, ForeignKey(recommendations.c.id, ondelete="CASCADE"), primary_key=True, index=True),
 )
 
 outbox = Table(

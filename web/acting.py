@@ -17,8 +17,8 @@ from web.services import Services
 class Doer:
     """Somebody who acts. `by`: under which id that is written down; `source`: how they came, as the audit names it.
 
-    Each act says False, and changes nothing, where somebody else was faster; it raises ValueError or `NotOpen` where the
-    recommendation, as it was given, does not allow it.
+    Each act says False, and changes nothing, where somebody else was faster. It raises ValueError or `NotOpen` where
+    the recommendation, as it was given, does not allow it.
     """
 
     services: Services

@@ -121,8 +121,8 @@ class Services:
 
     `inbound`: the systems that post, by name.
 
-    `watch` is told of requests; `metrics` gives the figures, as Prometheus reads them; `last_tick`: when the worker here
-    last looked for customers that are due; None: there is none.
+    `watch` is told of requests; `metrics` gives the figures, as Prometheus reads them; `last_tick`: when the worker
+    here last looked for customers that are due; None: there is none.
 
     `keys` sign the cookies of those who sign in, at `base_url`. `provider`: who vouches for them, if anybody does.
     """

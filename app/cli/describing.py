@@ -14,7 +14,7 @@ from app.cli.output import CommandError, note, say
 def openapi(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it into this file instead.")] = None,
 ) -> None:
-    """The API as an OpenAPI document, for generators of clients and for import into other tools.
+    """The API as an OpenAPI document, for other programs.
 
     It needs neither settings nor a database. The running service has it at /api/v1/openapi.json.
     """

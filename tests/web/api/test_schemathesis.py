@@ -61,5 +61,8 @@ def test_every_answer_is_as_documented(sqlite_api: Api, role: Role, tmp_path: Pa
             *("--suppress-health-check", "all", "--no-color", "--seed", "7", "--warnings", "off"),
             *("--exclude-path", "/live"),  # never ends
         ]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        hooks = {"SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("schemathesis_hooks.py"))}
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, env=os.environ | hooks, check=False
+        )
     assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
