@@ -21,7 +21,7 @@ from domain.record import Record, dossier_id
 from rules.mapping import PERSON, Entity, Finding, ImportMap, Rows, Taken
 from rules.problems import Severity
 from store import dossiers, people
-from store.dossiers import Outcome
+from store.changing import Outcome
 from store.session import Database
 
 BATCH = 1000  # entities in a transaction: keeps it short

@@ -24,7 +24,7 @@ from bench.databases import databases
 from bench.table import show
 from rules import mapping
 from rules.mapping import ImportMap
-from store.dossiers import Outcome
+from store.changing import Outcome
 
 ROWS = 100_000
 HEADER = ("Contract", "Customer", "Status", "Ends on", "Annual value", "Renews")

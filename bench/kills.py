@@ -25,33 +25,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.databases import databases
+from bench.service import customer, environment, owners
 from bench.sink import ANSWERS, DOT, GREETING, HOST, YES
 from bench.table import show
 from domain.delivery import DeliveryState
-from domain.person import Person
-from domain.record import CUSTOMER, Record
+from domain.record import Record
 from store import dossiers, outbox, people
 from store.session import Database
 
-MAILS, OWNERS = int(os.environ.get("RELANCE_MAILS", "16000")), 160
+MAILS = int(os.environ.get("RELANCE_MAILS", "16000"))
 KILLS = int(os.environ.get("RELANCE_KILLS", "100"))
 WORKERS = 2
 LIVES_S = (1.5, 4.0)  # from the start of a worker to its end; it takes a second to be at work
 LATER = timedelta(minutes=11)  # longer than any lease, and than the pause before a resend
 SEED = 7
 MESSAGE_ID = re.compile(rb"^Message-ID: (<[^>]+>)\r$", re.MULTILINE)
-RULES = """
-company: Bench
-timezone: Europe/Zurich
----
-model: {customer: {segment: text}}
----
-rule: greet
-title: Greet
-for each: customer
-when: {segment: corporate}
-then: {recommend: win, say: "Say hello to {{ customer.name }}.", to: owner}
-"""
 COMMAND = "python -m bench kills"
 
 
@@ -104,46 +92,26 @@ def _tried(db: Database) -> Iterator[int]:
     begun = time.monotonic()
     server = Server()
     with TemporaryDirectory(prefix="relance-bench-") as folder, server.running():
-        (Path(folder) / "rules.yaml").write_text(RULES, encoding="utf-8")
         now = datetime.now().astimezone()
         _fill(db, now)
-        environment = {
-            **os.environ,
-            "RELANCE_DATABASE": db.engine.url.render_as_string(hide_password=False),
-            "RELANCE_RULES": f'["{folder}"]',
-            "RELANCE_SECRET_KEYS": '["a key for this bench only"]',
+        settings = environment(db, Path(folder), mail_port=server.port) | {
             "RELANCE_AT_ONCE": str(MAILS),
             "RELANCE_TICK_S": "0.2",
             "RELANCE_PROCESSES": "0",
-            "RELANCE_MAIL__HOST": HOST,
-            "RELANCE_MAIL__PORT": str(server.port),
         }
-        kills = _kill(environment)
+        kills = _kill(settings)
         unlisted = 0
         for round_ in range(1, 4):  # leases end, resends are due, and so are the resends of the last round
             unlisted += _unlisted(db, server)
-            _run("--once", "--at", (now + round_ * LATER).isoformat(), environment=environment).wait()
+            _run("--once", "--at", (now + round_ * LATER).isoformat(), environment=settings).wait()
         yield from _figures(db, server, kills, unlisted)
         yield round(time.monotonic() - begun)
 
 
 def _fill(db: Database, now: datetime) -> None:
-    owners = [Person(id=f"u{n}", name=f"Owner {n}", email=f"u{n}@example.com") for n in range(OWNERS)]
-    people.save(db, owners, now=now, source="bench")
-    dossiers.upsert(
-        db,
-        [
-            Record(
-                kind=CUSTOMER,
-                id=f"K{n}",
-                customer=None,
-                fields={"name": f"Customer {n}", "owner": f"u{n % OWNERS}", "segment": "corporate"},
-            )
-            for n in range(MAILS)
-        ],
-        now=now,
-        source="bench",
-    )
+    people.save(db, owners(), now=now, source="bench")
+    written = [Record(customer=None, **customer(number)) for number in range(MAILS)]
+    dossiers.upsert(db, written, now=now, source="bench")
 
 
 def _kill(environment: dict[str, str]) -> int:

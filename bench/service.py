@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench.sink import HOST, wait_for
 from domain.access import Role
@@ -63,29 +64,36 @@ class Service:
         self.process.wait()
 
 
+def owners() -> list[Person]:
+    return [Person(id=f"u{n}", name=f"Owner {n}", email=f"u{n}@example.com") for n in range(OWNERS)]
+
+
+def environment(db: Database, folder: Path, *, mail_port: int) -> dict[str, str]:
+    """The settings of a process on this database; its rules are written into the folder."""
+    (folder / "rules.yaml").write_text(RULES, encoding="utf-8")
+    return {
+        **os.environ,
+        "RELANCE_DATABASE": db.engine.url.render_as_string(hide_password=False),
+        "RELANCE_RULES": f'["{folder}"]',
+        "RELANCE_SECRET_KEYS": '["a key for this bench only"]',
+        "RELANCE_MAIL__HOST": HOST,
+        "RELANCE_MAIL__PORT": str(mail_port),
+    }
+
+
 @contextmanager
 def service(db: Database, folder: Path, *, mail_port: int) -> Generator[Service]:
     """Running for the length of the block."""
-    (folder / "rules.yaml").write_text(RULES, encoding="utf-8")
     now = datetime.now(UTC)
-    owners = [Person(id=f"u{n}", name=f"Owner {n}", email=f"u{n}@example.com") for n in range(OWNERS)]
-    people.save(db, owners, now=now, source="bench")
+    people.save(db, owners(), now=now, source="bench")
     admin = users.add(db, email="bench@example.com", name="Bench", role=Role.ADMIN, source="bench", now=now)
     _, token = users.issue(db, user=admin.id, name="bench", source="bench", now=now)
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
     running = Service(
-        environment={
-            **os.environ,
-            "RELANCE_DATABASE": db.engine.url.render_as_string(hide_password=False),
-            "RELANCE_RULES": f'["{folder}"]',
-            "RELANCE_SECRET_KEYS": '["a key for this bench only"]',
-            "RELANCE_AT_ONCE": "1000000",
-            "RELANCE_ALLOWED_NETWORKS": f'["{HOST}/32"]',
-            "RELANCE_MAIL__HOST": HOST,
-            "RELANCE_MAIL__PORT": str(mail_port),
-        },
+        environment=environment(db, folder, mail_port=mail_port)
+        | {"RELANCE_AT_ONCE": "1000000", "RELANCE_ALLOWED_NETWORKS": f'["{HOST}/32"]'},
         port=port,
         token=token,
     )
@@ -96,7 +104,7 @@ def service(db: Database, folder: Path, *, mail_port: int) -> Generator[Service]
         running.kill()
 
 
-def customer(number: int) -> dict[str, object]:
+def customer(number: int) -> dict[str, Any]:
     """A customer of whom its owner is told at once."""
     fields = {"name": f"Customer {number}", "owner": f"u{number % OWNERS}", "segment": "corporate"}
     return {"kind": "customer", "id": f"K{number}", "fields": fields}

@@ -10,11 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -23,31 +21,14 @@ from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 from sqlalchemy import delete as delete_from
 
 from domain.record import CUSTOMER, Dossier, Fields, Record, RecordRef, Scalar, Timeline, dossier_id
-from store import audit
+from store import audit, changing
 from store.audit import NewEntry
+from store.changing import TAG_CHARACTERS, Condition, Outcome, Overtaken, always, unless_overtaken
 from store.dialects import among, insert_many
 from store.due import wake
 from store.session import Database
 from store.tables import AnyRow, customers, folded, record_history, records
 from store.visibility import visible
-
-
-class Outcome(StrEnum):
-    """What a write did."""
-
-    NEW = "new"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
-    DELETED = "deleted"
-    CONFLICT = "conflict"  # its condition did not hold: nothing was written
-
-    @classmethod
-    def of(cls, before: object | None, after: object | None) -> Outcome:
-        if before == after:
-            return cls.UNCHANGED
-        if before is None:
-            return cls.NEW
-        return cls.DELETED if after is None else cls.CHANGED
 
 
 class Stored(NamedTuple):
@@ -76,48 +57,16 @@ class Stored(NamedTuple):
         return hashlib.sha256(json.dumps([self.customer, self.fields]).encode()).hexdigest()[:TAG_CHARACTERS]
 
 
-Condition: TypeAlias = Callable[[str | None], bool]
-"""Whether a change may be made, by the tag of what is stored; None: nothing is."""
-
-
-def always(_tag: str | None) -> bool:
-    return True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What becomes of one record. `after` gives what is stored then, from what was; None: nothing.
-
-    `needs_record`: where nothing is stored, it is a conflict.
-    """
-
-    kind: str
-    id: str
-    after: Callable[[Stored | None], Stored | None]
-    condition: Condition = always
-    needs_record: bool = False
-
-
-class Result(NamedTuple):
-    """What a change did, and what is stored now."""
-
-    outcome: Outcome
-    stored: Stored | None
-
-    @property
-    def tag(self) -> str | None:
-        return self.stored and self.stored.tag
-
-
 Name: TypeAlias = tuple[str, str]
 """A record's kind and id; a bare tuple, as there are many of them."""
 
 States: TypeAlias = dict[Name, Stored | None]
+Change: TypeAlias = changing.Change[Name, Stored]
+Result: TypeAlias = changing.Result[Stored]
 
 COLUMNS = ("kind", "id", *Stored._fields)
 HISTORY_COLUMNS = ("kind", "id", "dossier", "customer", "fields")
 PAGE = 200  # dossiers that are streamed at once
-TAG_CHARACTERS = 32
 OWNER_CHARACTERS = 200  # nobody's id is longer, and an index holds no text of any length
 
 _THE_RECORD = and_(records.c.kind == bindparam("_kind"), records.c.id == bindparam("_id"))
@@ -131,16 +80,16 @@ def change(
     The same record twice: as if one was made after the other, and only the last is kept. `source`: who writes;
     `trace` names this write in logs, as far as the messages that come of it.
     """
-    while True:
-        try:
-            with db.begin() as connection:
-                before = _stored(connection, {(change.kind, change.id) for change in changes})
-                after = dict(before)
-                results = [_made(change, after) for change in changes]
-                _replace(connection, before, after, now=now, source=source, trace=trace)
-                return results
-        except _Overtaken:
-            continue
+
+    def attempt() -> list[Result]:
+        with db.begin() as connection:
+            before = _stored(connection, {change.name for change in changes})
+            after = dict(before)
+            results = [change.made(after, attrgetter("tag")) for change in changes]
+            _replace(connection, before, after, now=now, source=source, trace=trace)
+            return results
+
+    return unless_overtaken(attempt)
 
 
 def upsert(
@@ -162,7 +111,7 @@ def delete(
 def writing(record: Record, *, condition: Condition = always) -> Change:
     """The whole record, whatever there was."""
     state = Stored.of(record)
-    return Change(kind=record.kind, id=record.id, after=lambda _: state, condition=condition)
+    return Change(name=(record.kind, record.id), after=lambda _: state, condition=condition)
 
 
 def patching(ref: RecordRef, changed: Mapping[str, Scalar | None], *, condition: Condition = always) -> Change:
@@ -176,11 +125,11 @@ def patching(ref: RecordRef, changed: Mapping[str, Scalar | None], *, condition:
         whose = None if customer is None or ref.kind == CUSTOMER else str(customer)
         return Stored.of(Record(kind=ref.kind, id=ref.id, customer=whose, fields=fields))
 
-    return Change(kind=ref.kind, id=ref.id, after=after, condition=condition, needs_record=True)
+    return Change(name=(ref.kind, ref.id), after=after, condition=condition, needs_one=True)
 
 
 def deleting(ref: RecordRef, *, condition: Condition = always) -> Change:
-    return Change(kind=ref.kind, id=ref.id, after=lambda _: None, condition=condition)
+    return Change(name=(ref.kind, ref.id), after=lambda _: None, condition=condition)
 
 
 def record(db: Database, ref: RecordRef, *, owners: Collection[str] | None = None) -> tuple[Record, str] | None:
@@ -263,20 +212,6 @@ def counts(db: Database) -> dict[str, int]:
 # --- writing ---
 
 
-class _Overtaken(Exception):
-    """Another writer created one of the records just now: look again."""
-
-
-def _made(change: Change, states: States) -> Result:
-    name = change.kind, change.id
-    before = states[name]
-    missing = change.needs_record and before is None
-    if missing or (change.condition is not always and not change.condition(before and before.tag)):
-        return Result(Outcome.CONFLICT, before)
-    after = states[name] = change.after(before)
-    return Result(Outcome.of(before, after), after)
-
-
 def _stored(connection: Connection, names: Collection[Name]) -> States:
     """What is stored under each name, locked until the transaction ends."""
     wanted = sorted(names)
@@ -295,7 +230,7 @@ def _stored(connection: Connection, names: Collection[Name]) -> States:
 def _replace(
     connection: Connection, before: States, after: States, *, now: datetime, source: str, trace: str | None
 ) -> None:
-    """Make the difference. Raises `_Overtaken` when a record that had to be created is there by now."""
+    """Make the difference. Raises `Overtaken` when a record that had to be created is there by now."""
     created: list[tuple[str | None, ...]] = []
     changed: list[dict[str, Any]] = []
     removed: list[dict[str, Any]] = []
@@ -321,7 +256,7 @@ def _replace(
         else:
             changed.append(where | new._asdict() | {"updated_at": now})
     if created and insert_many(connection, records, COLUMNS, created, same={"updated_at": now}) != len(created):
-        raise _Overtaken
+        raise Overtaken
     if changed:
         connection.execute(update(records).where(_THE_RECORD), changed)
     if removed:

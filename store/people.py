@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import datetime, time
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, or_, select, update
 from sqlalchemy import delete as delete_from
 
 from domain.person import People, Person
 from domain.wishes import EVERY_DAY, Way, Wishes
-from store import audit
+from store import audit, changing
 from store.audit import NewEntry
+from store.changing import TAG_CHARACTERS, Condition, Outcome, Overtaken, always, unless_overtaken
 from store.dialects import among, insert
-from store.dossiers import TAG_CHARACTERS, Condition, Outcome, always
 from store.due import woken
 from store.session import Database
 from store.tables import AnyRow, customers, people, records, wishes
@@ -25,24 +25,9 @@ from store.tables import AnyRow, customers, people, records, wishes
 States: TypeAlias = dict[str, Person | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What becomes of one person but for their wishes. `after` gives who is known then; None: nobody.
-
-    `needs_person`: where nobody is known, it is a conflict.
-    """
-
-    id: str
-    after: Callable[[Person | None], Person | None]
-    condition: Condition = always
-    needs_person: bool = False
-
-
-class Result(NamedTuple):
-    """What a change did, and who is known now."""
-
-    outcome: Outcome
-    person: Person | None
+Change: TypeAlias = changing.Change[str, Person]
+"""What becomes of one person but for their wishes, by id."""
+Result: TypeAlias = changing.Result[Person]
 
 
 def change(
@@ -53,16 +38,16 @@ def change(
     Whoever is new, leaves or moves to another office makes their customers due, which are read in that office. What
     somebody who leaves asked for is forgotten.
     """
-    while True:
-        try:
-            with db.begin() as connection:
-                before = _known(connection, {change.id for change in changes})
-                after = dict(before)
-                results = [_made(change, after) for change in changes]
-                _replace(connection, before, after, now=now, source=source, trace=trace)
-                return results
-        except _Overtaken:
-            continue
+
+    def attempt() -> list[Result]:
+        with db.begin() as connection:
+            before = _known(connection, {change.name for change in changes})
+            after = dict(before)
+            results = [change.made(after, tag) for change in changes]
+            _replace(connection, before, after, now=now, source=source, trace=trace)
+            return results
+
+    return unless_overtaken(attempt)
 
 
 def save(
@@ -108,21 +93,21 @@ def set_team(
 
 def writing(person: Person, *, condition: Condition = always) -> Change:
     bare = replace(person, wishes=Wishes())
-    return Change(id=person.id, after=lambda _: bare, condition=condition)
+    return Change(name=person.id, after=lambda _: bare, condition=condition)
 
 
 def patching(id_: str, changed: Mapping[str, str | None], *, condition: Condition = always) -> Change:
     """Some of what is known of a person who is known; None removes it."""
     return Change(
-        id=id_,
+        name=id_,
         after=lambda before: before and replace(before, **changed),
         condition=condition,
-        needs_person=True,
+        needs_one=True,
     )
 
 
 def removing(id_: str, *, condition: Condition = always) -> Change:
-    return Change(id=id_, after=lambda _: None, condition=condition)
+    return Change(name=id_, after=lambda _: None, condition=condition)
 
 
 def tag(person: Person) -> str:
@@ -170,18 +155,6 @@ def wish(db: Database, person: str, asked: Wishes, *, now: datetime, source: str
 # --- changing ---
 
 
-class _Overtaken(Exception):
-    """Another writer created one of them just now: look again."""
-
-
-def _made(change: Change, states: States) -> Result:
-    before = states[change.id]
-    if (change.needs_person and before is None) or not change.condition(before and tag(before)):
-        return Result(Outcome.CONFLICT, before)
-    after = states[change.id] = change.after(before)
-    return Result(Outcome.of(before, after), after)
-
-
 def _known(connection: Connection, ids: Collection[str]) -> States:
     """Who is known by each id, locked until the transaction ends."""
     rows = connection.execute(select(people).where(among(people.c.id, ids)).order_by(people.c.id).with_for_update())
@@ -191,7 +164,7 @@ def _known(connection: Connection, ids: Collection[str]) -> States:
 def _replace(
     connection: Connection, before: States, after: States, *, now: datetime, source: str, trace: str | None
 ) -> None:
-    """Make the difference. Raises `_Overtaken` where somebody who had to be created is there by now."""
+    """Make the difference. Raises `Overtaken` where somebody who had to be created is there by now."""
     differing = {id_: (before[id_], new) for id_, new in after.items() if new != before[id_]}
     created = [_row(new, now) for old, new in differing.values() if new and old is None]
     changed = [_row(new, now) for old, new in differing.values() if new and old]
@@ -199,7 +172,7 @@ def _replace(
     if created:
         into = insert(connection, people).on_conflict_do_nothing().returning(people.c.id)
         if len(connection.execute(into, created).all()) != len(created):
-            raise _Overtaken
+            raise Overtaken
     if changed:
         into = insert(connection, people)
         connection.execute(into.on_conflict_do_update(index_elements=["id"], set_=dict(into.excluded)), changed)

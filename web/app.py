@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import FileResponse
 
 from web import actions, chat, oidc, signing_in, trouble, vitals, wishes
+from web.api import problems
 from web.api.app import PREFIX, create_api
 from web.api.problems import Problem
 from web.headers import SecurityHeaders
@@ -36,7 +37,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Observed, watch=services.watch)
     trouble.install(app)
-    app.add_exception_handler(Problem, vitals.on_problem)
+    app.add_exception_handler(Problem, problems.on_problem)
     app.include_router(vitals.router)
     app.include_router(router)
     app.include_router(actions.router)

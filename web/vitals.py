@@ -14,7 +14,6 @@ from store.migrations import SchemaOutdated, check_schema
 from store.session import StoreUnavailable
 from web.api import problems
 from web.api.access import Requires
-from web.api.problems import Problem
 from web.headers import SecurityHeaders
 from web.observed import Observed
 from web.security import public
@@ -68,11 +67,6 @@ def _checks(services: Services) -> Iterator[tuple[str, str | None]]:
         last = services.last_tick()
         late = last is None or services.clock() - last > TICK_LATE
         yield "worker", f"it has not looked for customers for {TICK_LATE.seconds} seconds" if late else None
-
-
-async def on_problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
-    return error.response()
 
 
 def create_vitals(services: Services) -> FastAPI:

@@ -15,7 +15,6 @@ from app.trial import TRIALS
 from app.wiring import utc_now
 from domain.delivery import DeliveryState
 from domain.person import Person
-from domain.recommendation import Act
 from domain.record import CUSTOMER, Record
 from domain.wishes import ANYTHING, Way, Wishes
 from notifiers.links import Links
@@ -23,6 +22,7 @@ from store import outbox, people, recommendations, suppressions
 from store.suppressions import Suppression, Why
 from tests.app.test_cli_store import AT, LATER
 from tests.notifiers.chat_servers import MattermostServer, Server, SlackServer, TeamsServer, answer, serving
+from tests.store.make import act
 from tests.story.post_office import LOOPBACK, free_port
 
 REMINDER = ("contract-expiring", "--customer", "K1")
@@ -206,7 +206,7 @@ def test_a_digest_leaves_out_what_the_person_does_not_hear_of(company, relance):
     first, *_ = found = recommendations.listing(company.db)
     assert len(found) == 2
     hidden = first.snooze(until=company.now + timedelta(days=3), at=company.now)
-    recommendations.act(company.db, first, hidden, act=Act.SNOOZE, by="lena", source="link:lena", now=company.now)
+    act(company.db, first, hidden, now=company.now)
     arguments = ("preview", "--digest", "--person", "lena", "--at", LATER, "--out", "digest.txt")
     assert company.relance(*arguments).out.startswith("1 thing worth doing today, at 1 customer\n")
     people.wish(company.db, "lena", Wishes(muted=frozenset({"contract-expiring"})), now=company.now, source="test")
@@ -514,15 +514,7 @@ def test_what_was_called_off_says_by_whom(company_today):
     )
     company.relance("worker", "--once")
     (about,) = recommendations.listing(company.db)
-    recommendations.act(
-        company.db,
-        about,
-        about.done(by="lena", at=company.now),
-        act=Act.DONE,
-        by="lena",
-        source="link:lena",
-        now=company.now,
-    )
+    act(company.db, about, about.done(by="lena", at=company.now), now=company.now)
     assert why(company, 1) == "done by lena"
 
 
@@ -554,15 +546,7 @@ def test_of_several_it_is_said_what_became_of_each(company_today):
     company.relance("worker", "--once")
     by_customer = {row["customer"]: row for row in rows(company)}
     about = recommendations.get(company.db, by_customer["K2"]["recommendation"])
-    recommendations.act(
-        company.db,
-        about,
-        about.done(by="lena", at=company.now),
-        act=Act.DONE,
-        by="lena",
-        source="link:lena",
-        now=company.now,
-    )
+    act(company.db, about, about.done(by="lena", at=company.now), now=company.now)
     numbers = [by_customer[customer]["id"] for customer in ("K1", "K2", "K3")]
     said = company.relance("deliveries", "retry", *map(str, numbers))
     assert (said.code, said.err) == (1, "")

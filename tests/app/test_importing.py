@@ -20,7 +20,7 @@ from rules.model import Date, Model, Money, Text
 from rules.problems import Severity
 from rules.stories import run_test
 from store import dossiers, people
-from store.dossiers import Outcome
+from store.changing import Outcome
 from store.session import Database
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,6 +12,7 @@ from domain.recommendation import Act, Advice, Match, Recommendation, State, Ver
 from domain.record import Record, RecordRef, Scalar
 from domain.sorting import Send
 from store import dossiers, due, evaluations, outbox, people, recommendations, sorting
+from store.changing import Outcome
 from store.due import Claim
 from store.evaluations import Evaluated
 from store.session import Database
@@ -30,7 +31,7 @@ def contract(id_: str, customer: str | None = "K1", **fields: Scalar) -> Record:
     return Record(kind="contract", id=id_, customer=customer, fields=fields)
 
 
-def write(db: Database, *records: Record, now: datetime = T0) -> list[dossiers.Outcome]:
+def write(db: Database, *records: Record, now: datetime = T0) -> list[Outcome]:
     return dossiers.upsert(db, records, now=now, source="test")
 
 

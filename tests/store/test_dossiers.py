@@ -7,7 +7,7 @@ import pytest
 
 from domain.record import Dossier, Record, RecordRef, Timeline
 from store import dossiers, due
-from store.dossiers import Outcome
+from store.changing import Outcome
 from store.session import Database
 from tests.store.make import DAY, MINUTE, T0, claim_one, commit, contract, customer, write
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from domain.person import Person
 from store import due, people
-from store.dossiers import Outcome
+from store.changing import Outcome
 from store.session import Database
 from tests.store.make import T0, claim_one, commit, customer, write
 
@@ -55,6 +55,6 @@ def test_whoever_is_created_by_another_writer_meanwhile_is_looked_at_again(postg
                 people.save(db, [ANNA], now=T0, source="another writer")
             return replace(ANNA, name="Anna B.")
 
-        (result,) = people.change(db, [people.Change(id="u1", after=renamed)], now=T0, source="test")
+        (result,) = people.change(db, [people.Change(name="u1", after=renamed)], now=T0, source="test")
     assert seen == [None, ANNA]
     assert result.outcome is Outcome.CHANGED

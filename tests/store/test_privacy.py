@@ -38,6 +38,7 @@ from store import (
 from store import idempotency as answers
 from store import sessions as signed_in
 from store.audit import Wanted
+from store.changing import Outcome
 from store.evaluations import Evaluated
 from store.idempotency import Answer, Request
 from store.privacy import Of, Subject
@@ -254,7 +255,7 @@ def test_nothing_that_is_under_way_brings_a_customer_back(db: Database, meanwhil
             assert not act(db, about_k1, about_k1.done(by="u1", at=T0), now=T0)
         case _:
             refs = [RecordRef(kind="customer", id="K1")]
-            assert dossiers.delete(db, refs, now=T0, source="test") == [dossiers.Outcome.UNCHANGED]
+            assert dossiers.delete(db, refs, now=T0, source="test") == [Outcome.UNCHANGED]
     assert privacy.weigh(db, K1) == {}
 
 

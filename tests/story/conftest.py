@@ -3,7 +3,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.story.post_office import PostOffice
 from tests.story.real_data import EXAMPLES
-from tests.story.relance import COMPANY, Relance, customer, person
+from tests.story.relance import Relance, customer, muster, person
 
 
 class Company(Protocol):
@@ -23,12 +23,7 @@ class Company(Protocol):
 @pytest.fixture
 def relance(database_url: str, tmp_path: Path) -> Iterator[Relance]:
     """A company with a seller, her boss, and one customer of hers."""
-    own = tmp_path / "rules"
-    own.mkdir()
-    (own / "company.yaml").write_text(COMPANY, encoding="utf-8")
-    start = datetime(2026, 9, 1, 6, tzinfo=UTC)
-    service = Relance(database=database_url, packs=["base", str(own)], post=PostOffice(), now=start)
-    with service.running() as relance:
+    with muster(database_url, tmp_path) as relance:
         relance.has(person("seller", manager="boss"), person("boss", language="de"), customer("K1"))
         yield relance
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from functools import cached_property
@@ -79,6 +79,21 @@ def contract(id_: str, *, ends: str, customer: str | None = "K1", status: str = 
 def person(id_: str, **more: Any) -> Person:
     known: dict[str, Any] = {"name": id_.capitalize(), "email": f"{id_}@example.com", "language": "en"}
     return Person(id=id_, **known | more)
+
+
+# --- where it works ---
+
+
+@contextmanager
+def muster(database: str, folder: Path) -> Generator[Relance]:
+    """Muster AG in Zurich, on a database, on the morning of 1 September 2026. Its own rules lie in the folder."""
+    own = folder / "rules"
+    own.mkdir()
+    (own / "company.yaml").write_text(COMPANY, encoding="utf-8")
+    start = datetime(2026, 9, 1, 6, tzinfo=UTC)
+    service = Relance(database=database, packs=["base", str(own)], post=PostOffice(), now=start)
+    with service.running() as relance:
+        yield relance
 
 
 # --- what comes of it ---

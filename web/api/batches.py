@@ -24,14 +24,15 @@ from starlette.types import Receive, Scope, Send
 
 from rules.model import Model
 from store import dossiers
-from store.dossiers import Change, Outcome, Result, always
+from store.changing import Outcome, always
+from store.dossiers import Change, Result
 from store.session import Database, StoreUnavailable
 from web.api.access import Caller
 from web.api.bodies import parsed
 from web.api.idempotency import Key, Once, Reply, once
 from web.api.limits import JSON, LINE_BYTES, MIB, NDJSON, media_type
 from web.api.problems import ABOUT, Fault, Kind, Problem, ProblemBody, answers, not_found
-from web.api.records import Content, Writer, changed_meanwhile, deleting, etag, matches, patching, writing
+from web.api.records import Content, Writer, changed_meanwhile, deleting, etag, matches, patching, tag_of, writing
 from web.api.users import LINE
 
 log = logging.getLogger("relance.api")
@@ -201,12 +202,13 @@ class Batch:
         return made
 
     def _say_made(self, number: int, change: Change, result: Result) -> None:
+        tag = tag_of(result)
         if result.outcome is not Outcome.CONFLICT:
-            self._say(number, Status(result.outcome), tag=result.tag)
-        elif change.needs_record and result.stored is None:
-            self._say(number, Status.REJECTED, problem=not_found(f"{change.kind} {change.id}"))
+            self._say(number, Status(result.outcome), tag=tag)
+        elif change.needs_one and result.stored is None:
+            self._say(number, Status.REJECTED, problem=not_found(" ".join(change.name)))
         else:
-            self._say(number, Status.CONFLICT, tag=result.tag, problem=changed_meanwhile(result.tag))
+            self._say(number, Status.CONFLICT, tag=tag, problem=changed_meanwhile(tag))
 
     def _say(self, number: int, status: Status, *, tag: str | None = None, problem: Problem | None = None) -> None:
         self.counts[status] += 1

@@ -16,7 +16,7 @@ from rules.holidays import DaysOff
 from rules.mapping.rows import PERSON_FIELDS
 from rules.rulebase import RuleBase
 from store import people
-from store.dossiers import Outcome
+from store.changing import Outcome
 from store.people import Change, UnknownPeople
 from store.session import Database
 from web.api.access import Caller, Requires
@@ -206,14 +206,14 @@ UTC = ZoneInfo("UTC")  # no text needs a zone to be read
 
 def _written(caller: Caller, db: Database, change: Change) -> Reply:
     (result,) = people.change(db, [change], now=caller.now, source=caller.actor.source, trace=caller.trace)
-    tag = result.person and people.tag(result.person)
+    tag = result.stored and people.tag(result.stored)
     if result.outcome is Outcome.CONFLICT:
-        if change.needs_person and result.person is None:
-            raise not_found(f"person {change.id}")
+        if change.needs_one and result.stored is None:
+            raise not_found(f"person {change.name}")
         raise changed_meanwhile(tag)
-    warnings = _warnings(result.person, caller.services.base, people.load(db)) if result.person else []
+    warnings = _warnings(result.stored, caller.services.base, people.load(db)) if result.stored else []
     return Reply(
-        body=WrittenPerson(id=change.id, outcome=result.outcome, warnings=warnings),
+        body=WrittenPerson(id=change.name, outcome=result.outcome, warnings=warnings),
         status=201 if result.outcome is Outcome.NEW else 200,
         headers=tagged(tag),
     )

@@ -141,14 +141,14 @@ def answers(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(StoreUnavailable, _on_unavailable)
     app.add_exception_handler(Exception, _on_failure)
 
 
-async def _on_problem(_: Request, error: Exception) -> Response:
+async def on_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return error.response()
 

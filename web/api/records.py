@@ -13,7 +13,8 @@ from domain.record import CUSTOMER, Record, RecordRef, Scalar
 from rules.model import Model
 from rules.problems import suggestion
 from store import dossiers
-from store.dossiers import Change, Condition, Outcome, Result, always
+from store.changing import Condition, Outcome, always
+from store.dossiers import Change, Result
 from store.session import Database
 from web.api.access import Caller, Requires
 from web.api.bodies import ExactRoute
@@ -161,6 +162,11 @@ def etag(tag: str) -> str:
     return f'"{tag}"'
 
 
+def tag_of(result: Result) -> str | None:
+    """Of what is stored now."""
+    return result.stored and result.stored.tag
+
+
 def tagged(tag: str | None) -> dict[str, str]:
     """The header."""
     return {} if tag is None else {"ETag": etag(tag)}
@@ -253,12 +259,14 @@ def _write(caller: Caller, once: Idempotent, change: Change) -> Response:
 
 
 def _reply(change: Change, result: Result) -> Reply:
+    kind, id_ = change.name
+    tag = tag_of(result)
     if result.outcome is Outcome.CONFLICT:
-        if change.needs_record and result.stored is None:
-            raise not_found(f"{change.kind} {change.id}")
-        raise changed_meanwhile(result.tag)
+        if change.needs_one and result.stored is None:
+            raise not_found(f"{kind} {id_}")
+        raise changed_meanwhile(tag)
     return Reply(
-        body=WrittenRecord(kind=change.kind, id=change.id, outcome=result.outcome),
+        body=WrittenRecord(kind=kind, id=id_, outcome=result.outcome),
         status=201 if result.outcome is Outcome.NEW else 200,
-        headers=tagged(result.tag),
+        headers=tagged(tag),
     )
